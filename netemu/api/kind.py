@@ -1,0 +1,113 @@
+"""What one kind is: its names and path, its defaults, its validation, its columns.
+
+A `Resource` says where objects live; a `Kind` adds what the API server needs to know. One kind is
+one file in `api/kinds/`; routes, discovery, OpenAPI and tables follow from that declaration.
+
+https://kubernetes.io/docs/reference/using-api/api-concepts/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Object = dict[str, Any]
+"""A Kubernetes object as JSON has it. Never changed in place once it was handed out."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Resource:
+    """Where objects of one kind live: `/apis/{group}/{version}/namespaces/{ns}/{plural}`."""
+
+    group: str = ""
+    version: str = "v1"
+    plural: str
+    kind: str
+    namespaced: bool = True
+
+    @property
+    def api_version(self) -> str:
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """The REST path of the collection, of one object, or of its subresource."""
+        parts = ["/apis", self.group, self.version] if self.group else ["/api", self.version]
+        if self.namespaced and namespace:
+            parts += ["namespaces", namespace]
+        parts.append(self.plural)
+        parts += [part for part in (name, subresource) if part]
+        return "/".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One reason why an object is invalid, as in `Status.details.causes`.
+
+    `reason` is FieldValueInvalid, FieldValueRequired, FieldValueDuplicate, FieldValueNotSupported,
+    FieldValueForbidden or FieldValueTooLong.
+    """
+
+    field: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column that kubectl prints. `cell` gets the object and the time in epoch seconds."""
+
+    name: str
+    cell: Callable[[Object, float], Any]
+    type: str = "string"
+    format: str = ""
+    priority: int = 0
+    """0 always; 1 only with `-o wide`."""
+    description: str = ""
+
+
+def _nothing(obj: Object) -> None:
+    """Defaults of a kind that has none."""
+
+
+def _valid(obj: Object, old: Object | None) -> list[Cause]:
+    """Validation of a kind whose shape says it all."""
+    return []
+
+
+def _no_fields(obj: Object) -> Mapping[str, str]:
+    return {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind(Resource):
+    """One declaration a kind; the whole API follows from it."""
+
+    singular: str = ""
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    storage: str = ""
+    """Key prefix below /registry where Kubernetes keeps it: `pods`, `services/specs`, `minions`."""
+    aliases: tuple[tuple[str, str], ...] = ()
+    """Further (group, version) under which the same objects are served."""
+    subresources: frozenset[str] = frozenset()
+    """`status`, `scale`, and what the server serves by hand: `log`, `exec`, `binding` …"""
+    columns: tuple[Column, ...] = ()
+    default: Callable[[Object], None] = _nothing
+    """Fills in defaults, in place, on an object that the caller owns."""
+    validate: Callable[[Object, Object | None], list[Cause]] = _valid
+    """All that is wrong with `obj`; `old` is what it replaces, or None on create."""
+    fields: Callable[[Object], Mapping[str, str]] = _no_fields
+    """Values of the field selectors beyond metadata.name and metadata.namespace."""
+    schema: str = ""
+    """Name of its definition in the OpenAPI document: `io.k8s.api.core.v1.Pod`."""
+    name_rule: str = "dns1123-subdomain"
+    """How its names are checked: dns1123-subdomain, dns1123-label, dns1035-label, path-segment."""
+    unconditional_update: bool = True
+    """Whether an update without resourceVersion is allowed."""
+    status_fields: frozenset[str] = field(default_factory=lambda: frozenset({"status"}))
+    """Top-level fields that only the status subresource may write, when there is one."""
+
+    @property
+    def has_status(self) -> bool:
+        return "status" in self.subresources

@@ -1,0 +1,5 @@
+"""Node."""
+
+from netemu.api.kind import Kind
+
+NODES = Kind(group="", version="v1", plural="nodes", kind="Node", namespaced=False)

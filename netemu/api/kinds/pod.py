@@ -1,0 +1,5 @@
+"""Pod."""
+
+from netemu.api.kind import Kind
+
+PODS = Kind(group="", version="v1", plural="pods", kind="Pod", namespaced=True)

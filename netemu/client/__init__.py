@@ -1,0 +1,1 @@
+"""How the rest of netemu knows the cluster: the API client, informers, the work queue."""

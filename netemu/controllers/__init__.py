@@ -1,0 +1,1 @@
+"""The controllers, one small file each, and the loop they share."""

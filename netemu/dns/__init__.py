@@ -1,0 +1,1 @@
+"""The resolver: an ordered chain of plugins."""

@@ -1,0 +1,1 @@
+"""Everything that touches a node's kernel, and nothing else does."""

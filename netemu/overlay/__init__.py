@@ -1,0 +1,1 @@
+"""Nodes -> links, routes, neighbours, FDB: flannel as pure functions."""

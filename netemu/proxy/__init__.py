@@ -1,0 +1,1 @@
+"""Services and endpoints -> rules: kube-proxy as pure functions."""

@@ -1,0 +1,1 @@
+"""Filters and scores as pure functions, and the loop that binds pods."""

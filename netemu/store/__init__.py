@@ -1,0 +1,1 @@
+"""Revisions, watch, compaction: the etcd subset that the API server needs."""
