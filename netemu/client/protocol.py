@@ -1,7 +1,8 @@
 """The API client protocol: one shape, in process and over HTTP.
 
 Two implementations pass the same contract tests: `apiserver.local.LocalClient` (in process, no
-bytes copied) and `client.http.HttpClient`. Objects that come out are shared and never changed in place.
+bytes copied) and `client.http.HttpClient`. Objects that come out are shared and never changed in
+place.
 
 Every failure is an `errors.ApiError`; 410 has the reason `Expired`.
 """
