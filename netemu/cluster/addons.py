@@ -1,7 +1,7 @@
 """What kubeadm installs into a fresh cluster and we do too: CoreDNS behind the Service kube-dns.
 
-The Corefile says what kubeadm's does; our resolver reads it from the ConfigMap. The pods are reached
-through the data plane like any others.
+The Corefile says what kubeadm's does; our resolver reads it from the ConfigMap. The pods are
+reached through the data plane like any others.
 
 https://github.com/kubernetes/kubernetes/tree/master/cmd/kubeadm/app/phases/addons/dns
 """
