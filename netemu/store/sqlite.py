@@ -1,0 +1,174 @@
+"""The durable store: SQLite in WAL mode, one writer thread, one commit for all that is waiting.
+
+A write is accepted and numbered in the loop's thread (`index`), committed by the writer thread, and
+only then delivered to watches and acknowledged. While one commit runs, the next writes gather, so
+under load a commit carries many. A crash of this process loses no acknowledged write; a power cut
+may lose the last commits unless `fsync` is set (PRAGMA synchronous).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from pathlib import Path
+from typing import Any
+
+from netemu.store import schema
+from netemu.store.index import At, Change, Index
+from netemu.store.protocol import (
+    CompactedError,
+    Deliver,
+    Event,
+    FutureRevisionError,
+    Range,
+    Subscription,
+    Txn,
+)
+from netemu.store.watches import Watches
+from netemu.store.writer import Writer
+
+_COMPACT_STEP = 1000
+
+
+class SqliteStore:
+    """A store in one file. `fsync`: also survive power cuts, at the disk's speed."""
+
+    def __init__(self, path: Path, *, fsync: bool = False) -> None:
+        self._path, self._fsync = path, fsync
+        self._index = Index()
+        self._watches = Watches()
+        self._revision = 1
+        self._compacted = 0
+
+    async def open(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await asyncio.to_thread(self._load)
+        self._writer = Writer(self._db, self._loop, self._committed, self._failed)
+        self._writer.start()
+
+    def _load(self) -> None:
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._db = schema.connect(self._path, fsync=self._fsync)
+        schema.check(self._db, self._path)
+        self._reader = schema.connect(self._path, fsync=False)
+        self._reading = threading.Lock()
+        self._revision = schema.newest(self._db)
+        self._compacted = schema.compacted(self._db)
+        self._index = Index(self._revision)
+        for key, create_rev, rev in self._db.execute(
+            "SELECT cur.key, log.create_rev, rev FROM cur JOIN log USING (rev)"
+        ):
+            self._index.load(key, At(create_rev, rev))
+
+    async def close(self) -> None:
+        """Commit what is waiting and close the file."""
+        await asyncio.to_thread(self._writer.stop)
+        await asyncio.sleep(0)  # let the last commits be delivered
+        self._reader.close()
+        self._db.close()
+
+    @property
+    def revision(self) -> int:
+        return self._revision
+
+    @property
+    def compacted(self) -> int:
+        return self._compacted
+
+    async def txn(self, key: str, expect: int | None, value: bytes | None, note: Any = None) -> Txn:
+        change = self._index.accept(key, expect, value, note)
+        if change is None:
+            return Txn(False, self._index.mod_rev(key))
+        future = self._loop.create_future()
+        self._writer.submit(change, future)
+        await asyncio.shield(future)  # a cancelled writer has written all the same
+        return Txn(True, change.revision)
+
+    def _committed(self, changes: list[tuple[Change, asyncio.Future[None]]]) -> None:
+        self._revision = changes[-1][0].revision
+        self._watches.publish(
+            [Event(c.revision, c.key, c.value, None, c.create_rev, c.note) for c, _ in changes]
+        )
+        for _, future in changes:
+            if not future.done():
+                future.set_result(None)
+
+    def _failed(
+        self, changes: list[tuple[Change, asyncio.Future[None]]], error: sqlite3.Error
+    ) -> None:
+        """Nothing of these happened. All later writes are among them, so the index can go back."""
+        for change, future in reversed(changes):
+            self._index.undo(change)
+            if not future.done():
+                future.set_exception(schema.damaged(self._path, error))
+
+    async def range(
+        self, prefix: str, *, after: str = "", limit: int = 0, revision: int = 0
+    ) -> Range:
+        self._check(revision or self._revision)
+        return await asyncio.to_thread(self._range, prefix, after, limit, revision)
+
+    def _range(self, prefix: str, after: str, limit: int, revision: int) -> Range:
+        wanted = limit + 1 if limit else 0
+        with self._reading:
+            try:
+                self._reader.execute("BEGIN")
+                at = revision or schema.newest(self._reader)
+                if revision:
+                    rows = schema.rows_at(self._reader, prefix, after, wanted, revision)
+                else:
+                    rows = schema.rows(self._reader, prefix, after, wanted)
+                floor = schema.compacted(self._reader)
+            except sqlite3.Error as error:
+                raise schema.damaged(self._path, error) from error
+            finally:
+                self._end_reading()
+        if at < floor:
+            raise CompactedError(floor)
+        return Range(rows[:limit] if limit else rows, at, bool(limit) and len(rows) > limit)
+
+    async def history(self, prefix: str, after: int) -> list[Event]:
+        self._check(after)
+        delivered = self._revision
+        found = await asyncio.to_thread(self._history, prefix, after)
+        return [event for event in found if event.revision <= delivered]
+
+    def _history(self, prefix: str, after: int) -> list[Event]:
+        with self._reading:
+            try:
+                self._reader.execute("BEGIN")
+                found = schema.events(self._reader, prefix, after)
+                floor = schema.compacted(self._reader)
+            except sqlite3.Error as error:
+                raise schema.damaged(self._path, error) from error
+            finally:
+                self._end_reading()
+        if after < floor:
+            raise CompactedError(floor)
+        return found
+
+    def _end_reading(self) -> None:
+        if self._reader.in_transaction:
+            self._reader.execute("COMMIT")
+
+    def watch(self, prefix: str, deliver: Deliver) -> Subscription:
+        return self._watches.add(prefix, deliver)
+
+    async def compact(self, revision: int) -> None:
+        """In small steps between commits, so that no write waits long."""
+        if revision > self._revision:
+            raise FutureRevisionError(revision, self._revision)
+        while self._compacted < revision:
+            target = min(revision, self._compacted + _COMPACT_STEP)
+            self._compacted = target  # no new reader may start below it
+            try:
+                await self._writer.call(lambda db: schema.compact(db, revision, _COMPACT_STEP))
+            except sqlite3.Error as error:
+                raise schema.damaged(self._path, error) from error
+
+    def _check(self, revision: int) -> None:
+        if revision > self._revision:
+            raise FutureRevisionError(revision, self._revision)
+        if revision < self._compacted:
+            raise CompactedError(self._compacted)
