@@ -1,0 +1,193 @@
+"""A small synchronous client of the API over its unix socket.
+
+The command line asks one question at a time, so it needs no event loop: asyncio and aiohttp would
+add 0.3 s to a command that takes 0.1 s. Objects are plain JSON, failures are `ApiError`.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlencode
+
+from netemu.api.kind import Object
+from netemu.cli.failures import ClusterNotRunning, RootNeeded
+from netemu.cli.session import not_running
+from netemu.errors import ApiError
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_MERGE_PATCH = "application/strategic-merge-patch+json"
+JSON_PATCH = "application/json-patch+json"
+APPLY_PATCH = "application/apply-patch+yaml"
+TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
+
+Query = Mapping[str, str | None]
+
+
+class UnixConnection(http.client.HTTPConnection):
+    """HTTP over a unix stream socket."""
+
+    def __init__(self, path: str, timeout: float | None) -> None:
+        super().__init__("localhost", timeout=timeout)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(self._path)
+
+
+class Api:
+    """One cluster's API. `cluster` is only for the text of errors."""
+
+    def __init__(self, path: str, *, cluster: str = "", timeout: float = 60.0) -> None:
+        self._path = path
+        self._cluster = cluster
+        self._timeout = timeout
+        self._kept: UnixConnection | None = None
+
+    def get(self, path: str, query: Query | None = None, *, accept: str = JSON) -> Object:
+        return self.request("GET", path, query=query, accept=accept)
+
+    def post(self, path: str, body: Object, query: Query | None = None) -> Object:
+        return self.request("POST", path, query=query, body=body)
+
+    def put(self, path: str, body: Object, query: Query | None = None) -> Object:
+        return self.request("PUT", path, query=query, body=body)
+
+    def patch(
+        self, path: str, body: Any, query: Query | None = None, *, kind: str = MERGE_PATCH
+    ) -> Object:
+        return self.request("PATCH", path, query=query, body=body, content_type=kind)
+
+    def delete(self, path: str, body: Object | None = None, query: Query | None = None) -> Object:
+        return self.request("DELETE", path, query=query, body=body)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Query | None = None,
+        body: Any = None,
+        content_type: str = JSON,
+        accept: str = JSON,
+    ) -> Object:
+        """One request, one JSON answer; the connection is kept for the next one."""
+        connection = self._kept or self._connect(self._timeout)
+        self._kept = None
+        try:
+            response = self._send(connection, method, path, query, body, content_type, accept)
+            content = response.read()
+        except TimeoutError as error:
+            raise ApiError(
+                "Timeout", f"{method} {path}: no answer within {self._timeout:g} s"
+            ) from error
+        except (http.client.HTTPException, ConnectionError) as error:
+            raise not_running(self._cluster, f"it hung up during {method} {path}") from error
+        _print_warnings(response)
+        _check(response, content)
+        self._kept = connection
+        return _decoded(content)
+
+    def stream(
+        self,
+        path: str,
+        query: Query | None = None,
+        *,
+        accept: str = JSON,
+        timeout: float | None = None,
+    ) -> Iterator[bytes]:
+        """The lines of an endless answer, each as soon as it is there.
+
+        Raises TimeoutError when nothing comes for `timeout` seconds.
+        """
+        connection = self._connect(timeout)
+        try:
+            response = self._send(connection, "GET", path, query, None, JSON, accept)
+            if response.status >= 400:
+                _check(response, response.read())
+            yield from _lines(response)
+        finally:
+            connection.close()
+
+    def watch(
+        self, path: str, query: Query, *, accept: str = JSON, timeout: float | None = None
+    ) -> Iterator[tuple[str, Object]]:
+        """(type, object) of each event; an ERROR event is raised as ApiError."""
+        for line in self.stream(path, {**query, "watch": "true"}, accept=accept, timeout=timeout):
+            event = json.loads(line)
+            if event["type"] == "ERROR":
+                raise ApiError.from_status(event["object"])
+            yield event["type"], event["object"]
+
+    def _connect(self, timeout: float | None) -> UnixConnection:
+        connection = UnixConnection(self._path, timeout)
+        try:
+            connection.connect()
+        except PermissionError as error:
+            raise RootNeeded(f"the API of the cluster ({self._path})") from error
+        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
+            raise self._nobody(error) from error
+        return connection
+
+    def _nobody(self, error: OSError) -> ClusterNotRunning:
+        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
+        why = f"{self._path} does not exist" if missing else f"nobody answers on {self._path}"
+        return not_running(self._cluster, why)
+
+    def _send(
+        self,
+        connection: UnixConnection,
+        method: str,
+        path: str,
+        query: Query | None,
+        body: Any,
+        content_type: str,
+        accept: str,
+    ) -> http.client.HTTPResponse:
+        asked = {name: value for name, value in (query or {}).items() if value not in (None, "")}
+        target = f"{path}?{urlencode(asked)}" if asked else path
+        headers = {"Accept": accept, "User-Agent": "netemu"}
+        data = None
+        if body is not None:
+            data = json.dumps(body).encode()
+            headers["Content-Type"] = content_type
+        connection.request(method, target, body=data, headers=headers)
+        return connection.getresponse()
+
+
+def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
+    while line := response.readline():
+        yield line
+
+
+def _decoded(content: bytes) -> Object:
+    found: Object = json.loads(content) if content else {}
+    return found
+
+
+def _check(response: http.client.HTTPResponse, content: bytes) -> None:
+    if response.status < 400:
+        return
+    try:
+        status = json.loads(content)
+    except ValueError:
+        status = {}
+    if isinstance(status, dict) and status.get("kind") == "Status":
+        raise ApiError.from_status({"code": response.status} | status)
+    text = content.decode(errors="replace").strip() or response.reason
+    raise ApiError("InternalError", f"HTTP {response.status}: {text}", code=response.status)
+
+
+def _print_warnings(response: http.client.HTTPResponse) -> None:
+    """`Warning: 299 - "text"` headers, as kubectl shows them."""
+    for header in response.headers.get_all("Warning") or ():
+        for text in re.findall(r'299 \S+ "((?:[^"\\]|\\.)*)"', header):
+            print("Warning: " + text.replace('\\"', '"'), file=sys.stderr)

@@ -1,0 +1,59 @@
+"""A click group that imports a command's module only when that command is asked for.
+
+`netemu get` would otherwise pay for the imports of forty commands; with this it starts in the time
+that Python and click need. The short help texts are kept here beside the names, so that
+`netemu --help` imports no command at all.
+https://click.palletsprojects.com/en/stable/complex/#lazily-loading-subcommands
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import click
+
+
+class Entry(NamedTuple):
+    """Where a command lives (`module:attribute` below netemu.cli) and its line in the help."""
+
+    target: str
+    help: str
+
+
+class LazyGroup(click.Group):
+    """Commands by section; a mistyped name gets a suggestion."""
+
+    def __init__(
+        self, *args: Any, sections: Mapping[str, Mapping[str, Entry]], **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self._sections = sections
+        self._entries = {name: e for section in sections.values() for name, e in section.items()}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self._entries)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        entry = self._entries.get(cmd_name)
+        if entry is None:
+            return None
+        module, _, attribute = entry.target.partition(":")
+        command: click.Command = getattr(importlib.import_module(f"netemu.cli.{module}"), attribute)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in self._entries:
+            near = difflib.get_close_matches(args[0], self._entries, n=1)
+            mean = f"; did you mean '{near[0]}'?" if near else ""
+            raise click.UsageError(f"no such command '{args[0]}'{mean}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for title, entries in self._sections.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, entry.help) for name, entry in entries.items()])
