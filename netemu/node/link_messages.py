@@ -37,8 +37,8 @@ _ONE_QUEUE = u32(_IFLA_NUM_TX_QUEUES, 1) + u32(_IFLA_NUM_RX_QUEUES, 1)
 NO_LINK_LOCAL = nested(_IFLA_AF_SPEC, nested(socket.AF_INET6, u8(8, 1)))
 """IFLA_INET6_ADDR_GEN_MODE none: no link-local address, so no DAD and MLD floods; ::1 works.
 
-Only for links that exist: at creation the kernel answers EAFNOSUPPORT. Machines set it for all links
-to come by net.ipv6.conf.default.addr_gen_mode instead."""
+Only for links that exist: at creation the kernel answers EAFNOSUPPORT. Machines set it for all
+links to come by net.ipv6.conf.default.addr_gen_mode instead."""
 
 
 def _header(index: int = 0, *, up: bool | None = None, family: int = 0) -> bytes:

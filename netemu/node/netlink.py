@@ -105,7 +105,7 @@ def attributes_of(data: bytes, offset: int) -> dict[int, bytes]:
 class Refusal(NamedTuple):
     """One request that the kernel refused."""
 
-    index: int
+    message: int
     """Its place among the messages of the call."""
     operation: str
     errno: int
@@ -177,7 +177,7 @@ class NetlinkSocket:
                 entries.append((reply, payload))
 
     def _refusals(self, first: int) -> list[Refusal]:
-        refused = []
+        refused: list[Refusal] = []
         while True:
             try:
                 data = self._socket.recv(_RECEIVE, socket.MSG_DONTWAIT)

@@ -1,0 +1,346 @@
+"""The underlay: one namespace with a switch into which the nodes and outside hosts are plugged.
+
+    machine's own namespace          fabric namespace              node-1, node-2, hosts …
+    ┌──────────────────┐      ┌─────────────────────────────┐      ┌──────────────────┐
+    │ ne-NAME  .1      ├──────┤ machine   underlay (.254)   ├──────┤ eth0  .2, .3, …  │
+    └──────────────────┘      └─────────────────────────────┘      └──────────────────┘
+
+The machine gets one link and one connected route; nothing else of it changes. The switch's own
+address is the default router of all: it knows hosts whose addresses lie elsewhere, and answers
+"unreachable" for the rest, so nothing leaks out and nobody waits.
+
+Who is plugged in is written to `fabric.json` before it is made; a new daemon builds it all again,
+idempotently, which is how it adopts what is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import os
+import socket
+from collections.abc import Mapping
+from ipaddress import ip_interface
+from pathlib import Path
+from typing import Any
+
+from netemu.config import ClusterConfig
+from netemu.errors import ConfigError, DataplaneError
+from netemu.node import machine as machines
+from netemu.node import netns, netns_directory, node_subnet
+from netemu.node.hardware import link_name, mac_of, random_like_mac
+from netemu.node.inet_messages import (
+    add_address,
+    add_port_entry,
+    add_route,
+    delete_neighbour,
+    delete_route,
+)
+from netemu.node.ledger import Ledger
+from netemu.node.link_messages import LOOPBACK_INDEX, delete_link, new_bridge, new_veth, set_link
+from netemu.node.machine import NODE, Machine, Underlay
+from netemu.node.netlink import NetlinkSocket
+from netemu.node.network_observe import observe_addresses, observe_links, observe_routes
+
+SWITCH, SWITCH_NAME = 2, "underlay"
+MACHINE_PORT, MACHINE_PORT_NAME = 3, "machine"
+FIRST_PORT = 16
+
+
+class Fabric:
+    """The underlay of one cluster. `open` first; calls do their kernel work in helper threads."""
+
+    def __init__(self, config: ClusterConfig, ledger: Ledger) -> None:
+        self._config = config
+        self._ledger = ledger
+        self._lock = asyncio.Lock()
+        self._state = config.run_dir / "fabric.json"
+        self._machines: dict[str, Machine] = {}
+        self._sockets: dict[str, NetlinkSocket] = {}
+        self._owned: set[str] = set()
+        self._name = f"{config.name}.fabric"
+        self.node_subnet = config.node_subnet
+        self.link = link_name(f"ne-{config.name}")
+        """The machine's own end."""
+
+    @property
+    def machines(self) -> Mapping[str, Machine]:
+        return self._machines
+
+    @property
+    def machine_address(self) -> str:
+        """The machine's address on the node network: API server, name servers."""
+        return node_subnet.machine_address(self.node_subnet)
+
+    async def open(self) -> None:
+        """Make the fabric, or adopt what a former daemon left, with all its machines."""
+        async with self._lock:
+            await asyncio.to_thread(self._open)
+
+    async def add(
+        self, names: Mapping[str, str] | list[str] | tuple[str, ...], role: str = NODE
+    ) -> list[Machine]:
+        """Plug in machines: names, or name -> wanted address. Idempotent by name."""
+        wanted = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, "")
+        async with self._lock:
+            return await asyncio.to_thread(self._add, wanted, role)
+
+    async def remove(self, name: str) -> None:
+        """Unplug a machine and delete its namespace. Idempotent."""
+        async with self._lock:
+            await asyncio.to_thread(self._remove, name)
+
+    async def set_power(self, name: str, on: bool) -> None:
+        """Pull or plug the machine's cable: a node that is off is one that nobody reaches."""
+        port = self._machines[name].port
+        async with self._lock:
+            await asyncio.to_thread(self._sockets[""].request, [set_link(port, up=on)])
+
+    def close(self) -> None:
+        """Close sockets; the fabric stays."""
+        for sock in self._sockets.values():
+            sock.close()
+        self._sockets.clear()
+
+    # everything below runs in a helper thread, one at a time
+
+    def _open(self) -> None:
+        root = self._config.run_dir.parent
+        self._owned = {str(e["path"]) for e in self._ledger.entries() if e.kind == "netns"}
+        with netns_directory.machine_lock(root):
+            netns_directory.prepare(root)
+            saved = self._load()
+            self.node_subnet = saved.get("nodeSubnet") or self._choose_subnet()
+            self._save()
+            self._build_switch()
+            self._build_machine_link()
+        for name, entry in saved.get("machines", {}).items():
+            self._machines[name] = Machine(
+                name=name,
+                role=entry["role"],
+                netns=netns.path_of(f"{self._config.name}.{name}"),
+                addresses=tuple(entry["addresses"]),
+                port=entry["port"],
+            )
+        self._build_all(list(self._machines.values()))
+
+    def _choose_subnet(self) -> str:
+        if self._config.node_subnet:
+            return self._config.node_subnet
+        own = NetlinkSocket("this machine")
+        try:
+            names = {link.index: link.name for link in observe_links(own).values()}
+            taken = [route.destination for route in observe_routes(own, names)]
+            taken += [address.cidr for address in observe_addresses(own, names)]
+        finally:
+            own.close()
+        taken += [*self._config.pod_subnets, *self._config.service_subnets]
+        return node_subnet.choose(_networks(taken))
+
+    def _underlay(self) -> Underlay:
+        networks, routers = [self.node_subnet], [node_subnet.router_address(self.node_subnet)]
+        if self._dual_stack:
+            networks.append(node_subnet.ipv6_network(self.node_subnet))
+            routers.append(node_subnet.ipv6_address(self.node_subnet, routers[0]))
+        return Underlay(
+            networks=tuple(networks),
+            routers=tuple(routers),
+            router_mac=mac_of(routers[0]),
+            mtu=self._config.mtu,
+            switch=SWITCH,
+        )
+
+    @property
+    def _dual_stack(self) -> bool:
+        return any(":" in subnet for subnet in self._config.pod_subnets)
+
+    def _build_switch(self) -> None:
+        underlay = self._underlay()
+        own = machines.ensure_namespace(self._name, self._ledger, self._owned)
+        self._sockets[""] = own
+        settings = {
+            "net/ipv6/conf/default/addr_gen_mode": "1",
+            "net/ipv4/ip_forward": "1",
+            "net/ipv6/conf/all/forwarding": "1",
+            "net/ipv4/conf/all/send_redirects": "0",
+            "net/ipv4/conf/default/send_redirects": "0",
+            "net/ipv4/conf/all/rp_filter": "0",
+            "net/ipv4/conf/default/rp_filter": "0",
+            "net/bridge/bridge-nf-call-iptables": "0",
+            "net/bridge/bridge-nf-call-ip6tables": "0",
+        }
+        netns.call_in(netns.path_of(self._name), machines.write_settings(settings))
+        bridge = new_bridge(
+            name=SWITCH_NAME, mtu=underlay.mtu, address=underlay.router_mac, index=SWITCH
+        )
+        own.request([bridge], ignore={errno.EEXIST, errno.EBUSY})
+        addresses = [
+            add_address(SWITCH, f"{router}/{network.rpartition('/')[2]}")
+            for router, network in zip(underlay.routers, underlay.networks, strict=True)
+        ]
+        own.request([set_link(LOOPBACK_INDEX, up=True), *addresses])
+
+    def _build_machine_link(self) -> None:
+        """The one link in the machine's own namespace, recognised later by its MAC."""
+        mac = random_like_mac("machine", self._config.name, self.node_subnet)
+        if self.link not in (name for _, name in socket.if_nameindex()):
+            self._make_machine_link(mac)
+        elif Path(f"/sys/class/net/{self.link}/address").read_text().strip() != mac:
+            raise DataplaneError(
+                "this machine",
+                f"create link {self.link}",
+                errno=errno.EEXIST,
+                hint="it is not netemu's; choose another cluster name",
+            )
+        index = socket.if_nametoindex(self.link)
+        length = self.node_subnet.rpartition("/")[2]
+        messages = [
+            set_link(index, link_local=False),
+            set_link(index, up=True),
+            add_address(index, f"{self.machine_address}/{length}"),
+        ]
+        if self._dual_stack:
+            address = node_subnet.ipv6_address(self.node_subnet, self.machine_address)
+            messages.append(add_address(index, f"{address}/{node_subnet.IPV6_LENGTH}"))
+        own = NetlinkSocket("this machine")
+        try:
+            own.request(messages)
+        finally:
+            own.close()
+
+    def _make_machine_link(self, mac: str) -> None:
+        self._ledger.record("link", name=self.link, mac=mac)
+        home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            cable = new_veth(
+                name=MACHINE_PORT_NAME,
+                index=MACHINE_PORT,
+                mtu=self._config.mtu,
+                master=SWITCH,
+                peer=self.link,
+                peer_namespace=home,
+                peer_index=0,
+                peer_mac=mac,
+            )
+            self._sockets[""].request([delete_link(MACHINE_PORT)], ignore={errno.ENODEV})
+            self._sockets[""].request([cable])
+        finally:
+            os.close(home)
+
+    def _add(self, wanted: dict[str, str], role: str) -> list[Machine]:
+        new = []
+        for name, address in wanted.items():
+            if name == "fabric":
+                raise ConfigError(['a machine cannot be called "fabric"'])
+            if name not in self._machines:
+                self._machines[name] = self._plan(name, role, address)
+                new.append(self._machines[name])
+        if new:
+            self._save()
+            self._build_all(new)
+        return [self._machines[name] for name in wanted]
+
+    def _plan(self, name: str, role: str, address: str) -> Machine:
+        used = {other.address: other.name for other in self._machines.values()}
+        used |= {
+            self.machine_address: "this machine",
+            node_subnet.router_address(self.node_subnet): "the fabric's router",
+        }
+        if address in used:
+            raise ConfigError([f"{role} {name}: address {address} belongs to {used[address]}"])
+        chosen = address or node_subnet.next_address(self.node_subnet, used)
+        addresses = [chosen]
+        if self._dual_stack:
+            addresses.append(node_subnet.ipv6_address(self.node_subnet, chosen))
+        ports = {other.port for other in self._machines.values()}
+        return Machine(
+            name=name,
+            role=role,
+            netns=netns.path_of(f"{self._config.name}.{name}"),
+            addresses=tuple(addresses),
+            port=max(ports, default=FIRST_PORT - 1) + 1,
+        )
+
+    def _build_all(self, new: list[Machine]) -> None:
+        underlay, fabric = self._underlay(), self._sockets[""]
+        for machine in new:
+            name = f"{self._config.name}.{machine.name}"
+            own = machines.ensure_namespace(name, self._ledger, self._owned)
+            self._sockets[machine.name] = own
+            machines.build(machine, underlay, fabric, own)
+            fabric.request([*self._routes(machine), add_port_entry(machine.port, machine.mac)])
+        self._introduce(new)
+
+    def _routes(self, machine: Machine) -> list[bytes]:
+        """Routes to addresses that lie outside the wire's own networks."""
+        return [
+            add_route(f"{address}/{'128' if ':' in address else '32'}", SWITCH)
+            for address, network in zip(machine.addresses, self._underlay().networks, strict=True)
+            if not node_subnet.contains(network, address)
+        ]
+
+    def _introduce(self, new: list[Machine]) -> None:
+        """Permanent neighbours all over: with 50 nodes ARP's machine-wide table would overflow."""
+        names = {machine.name for machine in new}
+        for machine in self._machines.values():
+            others = new if machine.name not in names else list(self._machines.values())
+            known = [
+                message
+                for other in others
+                if other.name != machine.name
+                for message in machines.neighbours(other)
+            ]
+            if machine.name in self._sockets:
+                self._sockets[machine.name].request(known)
+
+    def _remove(self, name: str) -> None:
+        machine = self._machines.pop(name, None)
+        if machine is None:
+            return
+        self._sockets.pop(name).close()
+        fabric = self._sockets[""]
+        fabric.request(
+            [delete_route(f"{address}/32", SWITCH) for address in machine.addresses[:1]],
+            ignore={errno.ESRCH},
+        )
+        fabric.request([delete_link(machine.port)], ignore={errno.ENODEV})
+        for other in self._machines:
+            self._sockets[other].request(
+                [delete_neighbour(machines.ETH0, address) for address in machine.addresses],
+                ignore={errno.ENOENT},
+            )
+        netns.delete(machine.netns)
+        self._owned.discard(machine.netns)
+        self._ledger.forget("netns", path=machine.netns)
+        self._save()
+
+    def _load(self) -> dict[str, Any]:
+        if not self._state.exists():
+            return {}
+        saved: dict[str, Any] = json.loads(self._state.read_text())
+        return saved
+
+    def _save(self) -> None:
+        entries = {
+            machine.name: {
+                "role": machine.role,
+                "addresses": list(machine.addresses),
+                "port": machine.port,
+            }
+            for machine in self._machines.values()
+        }
+        write_whole(self._state, {"nodeSubnet": self.node_subnet, "machines": entries})
+
+
+def write_whole(path: Path, value: object) -> None:
+    """Write JSON so that a reader sees the old file or the new one."""
+    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    temporary = path.with_suffix(".new")
+    temporary.write_text(json.dumps(value))
+    temporary.rename(path)
+
+
+def _networks(cidrs: list[str]) -> list[str]:
+    """Networks of addresses and networks alike."""
+    return [str(ip_interface(cidr).network) for cidr in cidrs]
