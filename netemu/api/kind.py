@@ -79,6 +79,31 @@ def _no_fields(obj: Object) -> Mapping[str, str]:
     return {}
 
 
+def _prepare_nothing(obj: Object, old: Object | None) -> None:
+    """A kind that sets nothing by itself."""
+
+
+def _no_conditions(obj: Object) -> list[dict[str, str]]:
+    return []
+
+
+ALL_VERBS = frozenset(
+    ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
+)
+CREATE_ONLY = frozenset(("create",))
+"""Verbs of reviews: asked and answered, never stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScalePaths:
+    """Where a kind keeps what its `scale` subresource shows, as dotted paths."""
+
+    spec_replicas: str = "spec.replicas"
+    status_replicas: str = "status.replicas"
+    selector: str = "spec.selector"
+    """A LabelSelector or a plain map; for a CRD, a string in its status."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kind(Resource):
     """One declaration a kind; the whole API follows from it."""
@@ -93,6 +118,8 @@ class Kind(Resource):
     subresources: frozenset[str] = frozenset()
     """`status`, `scale`, and what the server serves by hand: `log`, `exec`, `binding` …"""
     columns: tuple[Column, ...] = ()
+    row_conditions: Callable[[Object], list[dict[str, str]]] = _no_conditions
+    """Conditions of its row in a table: that a pod or a job has completed."""
     default: Callable[[Object], None] = _nothing
     """Fills in defaults, in place, on an object that the caller owns."""
     validate: Callable[[Object, Object | None], list[Cause]] = _valid
@@ -105,6 +132,19 @@ class Kind(Resource):
     """How its names are checked: dns1123-subdomain, dns1123-label, dns1035-label, path-segment."""
     unconditional_update: bool = True
     """Whether an update without resourceVersion is allowed."""
+    verbs: frozenset[str] = ALL_VERBS
+    prepare: Callable[[Object, Object | None], None] = _prepare_nothing
+    """What the server itself sets, in place, after the defaults: `old` is None on create.
+
+    Phases, a pod's QoS class, a Service's fields that its new type rules out …
+    """
+    validate_status: Callable[[Object, Object | None], list[Cause]] = _valid
+    """All that is wrong with an update of the status subresource."""
+    scale: ScalePaths | None = None
+    has_generation: bool = False
+    """Whether metadata.generation counts the changes of its spec."""
+    keeps_status: bool = False
+    """Whether a create keeps the status that it was given (Node, and kinds without subresource)."""
     status_fields: frozenset[str] = field(default_factory=lambda: frozenset({"status"}))
     """Top-level fields that only the status subresource may write, when there is one."""
 

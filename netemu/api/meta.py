@@ -21,6 +21,11 @@ def copy(obj: Object) -> Object:
     return copied
 
 
+def copy_value(value: Any) -> Any:
+    """A deep copy of any JSON value."""
+    return _decode(_encode(value))
+
+
 def metadata(obj: Object) -> dict[str, Any]:
     found: dict[str, Any] = obj.get("metadata") or {}
     return found

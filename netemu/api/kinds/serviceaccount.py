@@ -1,7 +1,21 @@
 """ServiceAccount."""
 
-from netemu.api.kind import Kind
+from __future__ import annotations
+
+from netemu.api.cells import AGE, NAME
+from netemu.api.kind import Column, Kind
 
 SERVICE_ACCOUNTS = Kind(
-    group="", version="v1", plural="serviceaccounts", kind="ServiceAccount", namespaced=True
+    plural="serviceaccounts",
+    kind="ServiceAccount",
+    singular="serviceaccount",
+    short_names=("sa",),
+    storage="serviceaccounts",
+    schema="io.k8s.api.core.v1.ServiceAccount",
+    subresources=frozenset(("token",)),
+    columns=(
+        NAME,
+        Column("Secrets", lambda obj, now: len(obj.get("secrets") or ()), type="integer"),
+        AGE,
+    ),
 )

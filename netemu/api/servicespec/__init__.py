@@ -1,0 +1,1 @@
+"""The ServiceSpec: its rules, and what the server keeps or drops when it changes."""

@@ -1,0 +1,120 @@
+"""Tables: what the server renders for `kubectl get`, and partial metadata for other readers.
+
+https://kubernetes.io/docs/reference/using-api/api-concepts/#receiving-resources-as-tables
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from netemu.api.cells import AGE, NAME
+from netemu.api.kind import Column, Kind, Object
+
+DEFAULT_COLUMNS = (NAME, AGE)
+"""Of a kind that declares none. (The real server's second one is `Created At`.)"""
+INCLUDES = ("None", "Metadata", "Object")
+
+
+def render(
+    kind: Kind,
+    objects: Iterable[Object],
+    *,
+    now: float,
+    include: str = "Metadata",
+    list_metadata: Mapping[str, Any] | None = None,
+    version: str = "v1",
+    headers: bool = True,
+) -> Object:
+    """A meta.k8s.io Table with a row for each object.
+
+    `now` is in epoch seconds, for the ages. `include` says what each row carries of its object:
+    `None`, `Metadata` or `Object`. `list_metadata` has the list's resourceVersion and continue.
+    A watch sends tables of one row, and `headers` in the first only.
+    """
+    columns = kind.columns or DEFAULT_COLUMNS
+    api_version = f"meta.k8s.io/{version}"
+    definitions = [_definition(column) for column in columns] if headers else None
+    return {
+        "kind": "Table",
+        "apiVersion": api_version,
+        "metadata": dict(list_metadata or {}),
+        "columnDefinitions": definitions,
+        "rows": [_row(kind, columns, obj, now, include, api_version) for obj in objects],
+    }
+
+
+def render_one(
+    kind: Kind,
+    obj: Object,
+    *,
+    now: float,
+    include: str = "Metadata",
+    version: str = "v1",
+    headers: bool = True,
+) -> Object:
+    """The one-row table of a get or of a watch event, with the object's own revision."""
+    revision = (obj.get("metadata") or {}).get("resourceVersion")
+    metadata = {"resourceVersion": revision} if revision else {}
+    return render(
+        kind,
+        (obj,),
+        now=now,
+        include=include,
+        list_metadata=metadata,
+        version=version,
+        headers=headers,
+    )
+
+
+def _definition(column: Column) -> dict[str, Any]:
+    return {
+        "name": column.name,
+        "type": column.type,
+        "format": column.format,
+        "description": column.description,
+        "priority": column.priority,
+    }
+
+
+def _row(
+    kind: Kind,
+    columns: tuple[Column, ...],
+    obj: Object,
+    now: float,
+    include: str,
+    api_version: str,
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"cells": [column.cell(obj, now) for column in columns]}
+    conditions = kind.row_conditions(obj)
+    if conditions:
+        row["conditions"] = conditions
+    if include == "Object":
+        row["object"] = obj
+    elif include == "Metadata":
+        row["object"] = partial(obj, api_version=api_version)
+    return row
+
+
+def partial(obj: Object, *, api_version: str = "meta.k8s.io/v1") -> Object:
+    """The object's PartialObjectMetadata."""
+    return {
+        "kind": "PartialObjectMetadata",
+        "apiVersion": api_version,
+        "metadata": obj.get("metadata") or {},
+    }
+
+
+def partial_list(
+    objects: Iterable[Object],
+    *,
+    list_metadata: Mapping[str, Any] | None = None,
+    api_version: str = "meta.k8s.io/v1",
+) -> Object:
+    """A PartialObjectMetadataList."""
+    return {
+        "kind": "PartialObjectMetadataList",
+        "apiVersion": api_version,
+        "metadata": dict(list_metadata or {}),
+        "items": [partial(obj, api_version=api_version) for obj in objects],
+    }
