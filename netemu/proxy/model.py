@@ -151,7 +151,7 @@ def _several(values: Iterable[object], family: Family) -> tuple[str, ...]:
 def is_proxied(service: Object) -> bool:
     """Whether a proxy has anything to do for `service`: not headless, not an ExternalName."""
     spec = service.get("spec") or {}
-    if PROXY_NAME_LABEL in meta.labels(service):
+    if {PROXY_NAME_LABEL, HEADLESS_LABEL} & set(meta.labels(service)):
         return False
     return spec.get("type") != "ExternalName" and spec.get("clusterIP") not in ("None", "", None)
 

@@ -1,0 +1,128 @@
+"""The HTTP answers of a proxy: one port a Local-policy load balancer asks, and /healthz.
+
+A load balancer learns from healthCheckNodePort which nodes have endpoints of a Service, so that it
+sends nothing to the others.
+https://github.com/kubernetes/kubernetes/blob/master/pkg/proxy/healthcheck/service_health.go
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from netemu.node import netns
+
+log = logging.getLogger(__name__)
+
+HEALTHZ_PORT = 10256
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceHealth:
+    """What one healthCheckNodePort says."""
+
+    namespace: str
+    name: str
+    local_endpoints: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    body: str
+    headers: Mapping[str, str]
+
+    def encode(self) -> bytes:
+        reason = {200: "OK", 404: "Not Found", 503: "Service Unavailable"}[self.status]
+        body = self.body.encode()
+        fields = {**self.headers, "Content-Length": str(len(body)), "Connection": "close"}
+        head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
+        return f"HTTP/1.1 {self.status} {reason}\r\n{head}\r\n".encode() + body
+
+
+def answer(health: ServiceHealth, *, proxy_healthy: bool) -> Answer:
+    """200 while the node has a ready endpoint and the proxy works, else 503."""
+    good = health.local_endpoints > 0 and proxy_healthy
+    body = {
+        "service": {"namespace": health.namespace, "name": health.name},
+        "localEndpoints": health.local_endpoints,
+        "serviceProxyHealthy": proxy_healthy,
+    }
+    headers = {
+        "Content-Type": "application/json",
+        "X-Content-Type-Options": "nosniff",
+        "X-Load-Balancing-Endpoint-Weight": str(health.local_endpoints),
+    }
+    return Answer(200 if good else 503, json.dumps(body, indent="\t"), headers)
+
+
+class HttpPort:
+    """A tiny HTTP server on one port of a node: `answers` gets the path of each GET."""
+
+    def __init__(self, server: asyncio.Server) -> None:
+        self._server = server
+
+    @classmethod
+    async def open(cls, path: str, port: int, answers: Callable[[str], Answer]) -> HttpPort:
+        """Listen inside the namespace at `path`; OSError when the port is taken there."""
+
+        def listen() -> socket.socket:
+            found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            try:
+                found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                found.bind(("0.0.0.0", port))
+                found.setblocking(False)
+            except OSError:
+                found.close()
+                raise
+            return found
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                async with asyncio.timeout(10):
+                    head = await reader.readuntil(b"\r\n\r\n")
+                    words = head.decode("latin-1").split(" ", 2)
+                    writer.write(answers(words[1] if len(words) > 1 else "/").encode())
+                    await writer.drain()
+            except (OSError, TimeoutError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+                log.debug("health check client went away")
+            finally:
+                writer.close()
+
+        return cls(await asyncio.start_server(serve, sock=await netns.await_in(path, listen)))
+
+    async def close(self) -> None:
+        self._server.close()
+        await self._server.wait_closed()
+
+
+class HealthServers:
+    """The healthCheckNodePorts of one node: opened and closed as Services come and go."""
+
+    def __init__(self, path: str, proxy_healthy: Callable[[], bool]) -> None:
+        self._path, self._proxy_healthy = path, proxy_healthy
+        self._open: dict[int, HttpPort] = {}
+        self._health: dict[int, ServiceHealth] = {}
+
+    async def sync(self, wanted: Mapping[int, ServiceHealth]) -> None:
+        """Serve `wanted`, by port; a port that cannot be opened is logged and tried again."""
+        self._health = dict(wanted)
+        for port in [port for port in self._open if port not in wanted]:
+            await self._open.pop(port).close()
+        for port in sorted(set(wanted) - set(self._open)):
+            try:
+                self._open[port] = await HttpPort.open(self._path, port, self._answer(port))
+            except OSError as error:
+                log.warning(
+                    "health check port not opened", extra={"kv": {"port": port, "why": error}}
+                )
+
+    def _answer(self, port: int) -> Callable[[str], Answer]:
+        return lambda path: answer(self._health[port], proxy_healthy=self._proxy_healthy())
+
+    async def close(self) -> None:
+        await self.sync({})

@@ -1,0 +1,346 @@
+"""kube-proxy of one node: Services and EndpointSlices in, rules in the node's kernel out.
+
+Changes of one burst make one sync. What was programmed is reported to the API as a revision, so
+that `apply` can wait for packets to flow instead of sleeping. A sync that fails is repeated as a
+full one; a full one runs hourly as well, and whenever the rules were removed behind our back.
+https://github.com/kubernetes/kubernetes/blob/master/pkg/proxy/runner/bounded_frequency_runner.go
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from netemu.aio import Clock, SystemClock, spawn
+from netemu.api import meta
+from netemu.api.kind import Object
+from netemu.api.kinds.endpointslice import ENDPOINT_SLICES
+from netemu.api.kinds.node import NODES
+from netemu.api.kinds.service import SERVICES
+from netemu.client.events import EventRecorder
+from netemu.client.informer import Informer
+from netemu.client.protocol import ApiClient
+from netemu.errors import CapabilityError, DataplaneError
+from netemu.node import proxymodes
+from netemu.node.healthcheck import HealthServers, ServiceHealth
+from netemu.node.proxyfamily import FamilyProxy
+from netemu.proxy.endpoints import Service
+from netemu.proxy.model import SELECTOR, Family, NodeView, service_of_slice
+from netemu.proxy.services import desired_services, local_ready_addresses, seen_from
+
+log = logging.getLogger(__name__)
+
+FULL_SYNC_PERIOD = 3600.0
+FIRST_RETRY, LAST_RETRY = 0.5, 30.0
+_INLINE = 64
+"""So few Services are decided in the loop's own thread; more would hold it up."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyOptions:
+    """kube-proxy's settings on one node; networks hold one CIDR a family."""
+
+    mode: str = "iptables"
+    pod_cidrs: Sequence[str] = ("10.244.0.0/16",)
+    service_cidrs: Sequence[str] = ("10.96.0.0/12",)
+    masquerade_all: bool = False
+    node_port_addresses: Sequence[str] = ()
+    localhost_node_ports: bool = True
+    min_sync_period: float = 0.0
+    sync_period: float = 30.0
+    ipvs_scheduler: str = "rr"
+    lock_file: str = ""
+    """xtables lock of this node alone."""
+
+
+def _of_family(cidrs: Sequence[str], family: int) -> tuple[str, ...]:
+    return tuple(cidr for cidr in cidrs if (":" in cidr) == (family == 6))
+
+
+def _families(options: ProxyOptions) -> list[Family]:
+    families: list[Family] = []
+    if _of_family(options.service_cidrs, 4):
+        families.append(4)
+    if _of_family(options.service_cidrs, 6):
+        families.append(6)
+    return families
+
+
+def _view(node_name: str, family: Family, options: ProxyOptions) -> NodeView:
+    pods = _of_family(options.pod_cidrs, family)
+    return NodeView(
+        name=node_name,
+        family=family,
+        local_cidr=pods[0] if pods else "",
+        masquerade_all=options.masquerade_all,
+        node_port_addresses=tuple(
+            cidr
+            for cidr in options.node_port_addresses
+            if cidr == "primary" or _of_family([cidr], family)
+        ),
+        localhost_node_ports=options.localhost_node_ports,
+        service_cidrs=_of_family(options.service_cidrs, family),
+        ipvs_scheduler=options.ipvs_scheduler,
+    )
+
+
+@dataclass(slots=True)
+class _Pending:
+    """What the informers have told since the last sync."""
+
+    keys: set[str] = field(default_factory=set)
+    node_changed: bool = True
+    full: bool = False
+
+
+class NodeProxy:
+    """The proxy of `node_name`, whose namespace is at `path` (`/run/netns/…`)."""
+
+    def __init__(
+        self,
+        client: ApiClient,
+        node_name: str,
+        path: str,
+        options: ProxyOptions | None = None,
+        *,
+        clock: Clock | None = None,
+        events: EventRecorder | None = None,
+    ) -> None:
+        self.options = options or ProxyOptions()
+        self._client, self._name, self._path = client, node_name, path
+        self._clock, self._events = clock or SystemClock(), events
+        self._services = Informer(client, SERVICES, labels=SELECTOR)
+        self._slices = Informer(
+            client,
+            ENDPOINT_SLICES,
+            labels=SELECTOR,
+            indexers={"service": lambda obj: [service_of_slice(obj)]},
+        )
+        self._nodes = Informer(client, NODES, fields=f"metadata.name={node_name}")
+        self._informers = (self._services, self._slices, self._nodes)
+        self._pending = _Pending()
+        self._wake = asyncio.Event()
+        self._syncing = asyncio.Lock()
+        self._reported = -1
+        self._healthy = False
+        self._families = self._open_families(self.options)
+        self._health = HealthServers(path, lambda: self._healthy)
+        self._services.on_change(self._service_changed)
+        self._slices.on_change(self._slice_changed)
+        self._nodes.on_change(self._node_changed)
+        for informer in self._informers:
+            informer.on_progress(lambda revision: self._wake.set())
+
+    def _open_families(self, options: ProxyOptions) -> list[FamilyProxy]:
+        return [
+            FamilyProxy(
+                self._path,
+                _view(self._name, family, options),
+                proxymodes.open_backend(options.mode, self._path, family, options.lock_file),
+            )
+            for family in _families(options)
+        ]
+
+    @property
+    def mode(self) -> str:
+        return self.options.mode
+
+    def services(self, family: int = 4) -> Mapping[str, tuple[Service, ...]]:
+        """What the node's rules hold now, by Service key."""
+        return next((f.services for f in self._families if f.view.family == family), {})
+
+    def view(self, family: int = 4) -> NodeView:
+        """The node as its rules see it."""
+        return next(f.view for f in self._families if f.view.family == family)
+
+    # --- what the informers say -------------------------------------------------------------
+
+    def _service_changed(self, old: Object | None, new: Object | None) -> None:
+        changed = new or old
+        assert changed is not None
+        self._pending.keys.add(meta.key(changed))
+        self._wake.set()
+
+    def _slice_changed(self, old: Object | None, new: Object | None) -> None:
+        self._pending.keys |= {service_of_slice(obj) for obj in (old, new) if obj}
+        self._wake.set()
+
+    def _node_changed(self, old: Object | None, new: Object | None) -> None:
+        self._pending.node_changed = True
+        self._wake.set()
+
+    # --- the loop ---------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Until cancelled. The rules stay when it ends, as kube-proxy's do."""
+        async with asyncio.TaskGroup() as group:
+            for informer in self._informers:
+                spawn(group, informer.run(), name=f"{self._name}/proxy informer")
+            for informer in self._informers:
+                await informer.wait_synced()
+            spawn(group, self._watch_over(), name=f"{self._name}/proxy upkeep")
+            try:
+                await self._sync_forever()
+            finally:
+                await self._health.close()
+                for family in self._families:
+                    family.close()
+
+    async def _sync_forever(self) -> None:
+        retry = FIRST_RETRY
+        self._wake.set()
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._sync_once()
+                retry = FIRST_RETRY
+            except (DataplaneError, CapabilityError, OSError) as error:
+                self._healthy = False
+                log.error("sync failed", extra={"kv": {"node": self._name, "why": str(error)}})
+                await self._clock.sleep(retry)
+                retry = min(retry * 2, LAST_RETRY)
+                self._wake.set()
+            if self.options.min_sync_period > 0:
+                await self._clock.sleep(self.options.min_sync_period)
+
+    async def _sync_once(self) -> None:
+        revision = min(informer.revision for informer in self._informers)
+        async with self._syncing:
+            pending, self._pending = self._pending, _Pending(node_changed=False)
+            if pending.keys or pending.node_changed or pending.full or self._unsettled():
+                try:
+                    await self._sync(pending)
+                except BaseException:
+                    self._pending.keys |= pending.keys
+                    self._pending.node_changed |= pending.node_changed
+                    self._pending.full = True
+                    raise
+        self._healthy = True
+        if revision > self._reported:
+            self._reported = revision
+            await self._client.report_progress(f"{self._name}/proxy", revision)
+
+    def _unsettled(self) -> bool:
+        return any(family.needs_full and not family.left_out for family in self._families)
+
+    async def _sync(self, pending: _Pending) -> None:
+        node = self._nodes.get(self._name)
+        for family in self._families:
+            view = await self._seen(node, family.view) if pending.node_changed else family.view
+            keys = pending.keys
+            if view != family.view:
+                family.view, family.needs_full = view, True
+                keys = self._all_keys() | set(family.services)
+            family.needs_full |= pending.full
+            fresh = await self._decide(keys, view)
+            await family.sync(fresh)
+            self._tell_left_out(family)
+        await self._health.sync(self._wanted_health())
+
+    async def _seen(self, node: Object | None, view: NodeView) -> NodeView:
+        addresses = await proxymodes.observe_addresses(self._path, view.family)
+        return seen_from(node, replace(view, addresses=addresses))
+
+    def _all_keys(self) -> set[str]:
+        return set(self._services.objects)
+
+    async def _decide(self, keys: set[str], view: NodeView) -> dict[str, tuple[Service, ...]]:
+        inputs = [
+            (key, self._services.get(key), self._slices.by_index("service", key))
+            for key in sorted(keys)
+        ]
+
+        def decide() -> dict[str, tuple[Service, ...]]:
+            return {key: desired_services(obj, slices, view) for key, obj, slices in inputs}
+
+        return decide() if len(inputs) <= _INLINE else await asyncio.to_thread(decide)
+
+    def _wanted_health(self) -> dict[int, ServiceHealth]:
+        wanted: dict[int, ServiceHealth] = {}
+        for family in self._families:
+            for ports in family.services.values():
+                first = ports[0].port
+                if first.health_check_node_port:
+                    wanted[first.health_check_node_port] = ServiceHealth(
+                        first.namespace, first.name, local_ready_addresses(ports)
+                    )
+        return wanted
+
+    def _tell_left_out(self, family: FamilyProxy) -> None:
+        for key in sorted(family.left_out):
+            log.error("rules refused", extra={"kv": {"node": self._name, "service": key}})
+            service = self._services.get(key)
+            if service is not None and self._events is not None:
+                self._events.event(
+                    service,
+                    SERVICES,
+                    "Warning",
+                    "RulesRefused",
+                    f"{self._name}: the kernel refused the rules of this Service; it is left out",
+                )
+
+    # --- upkeep -----------------------------------------------------------------------------
+
+    async def _watch_over(self) -> None:
+        """Look after the rules each sync period; ask for a full sync when due or needed."""
+        last_full = self._clock.monotonic()
+        while True:
+            await self._clock.sleep(self.options.sync_period)
+            async with self._syncing:
+                intact = await self._upkeep()
+            due = self._clock.monotonic() - last_full >= FULL_SYNC_PERIOD
+            if due or not intact:
+                last_full = self._clock.monotonic()
+                self._pending.full = True
+                self._wake.set()
+
+    async def _upkeep(self) -> bool:
+        intact = True
+        for family in self._families:
+            try:
+                intact &= await family.backend.is_intact()
+                await family.backend.maintain()
+                intact &= not family.left_out
+            except (DataplaneError, OSError) as error:
+                log.warning("upkeep", extra={"kv": {"node": self._name, "why": str(error)}})
+                intact = False
+        return intact
+
+    async def set_mode(self, mode: str) -> None:
+        """Switch to another proxy mode; nothing of the old one stays.
+
+        New rules come before the old ones go, except where both own chains of one name.
+        """
+        async with self._syncing:
+            if mode == self.options.mode:
+                return
+            former, self.options = self._families, replace(self.options, mode=mode)
+            self._families = self._open_families(self.options)
+            shared = {"iptables", "ipvs"} == {former_mode(former), mode}
+            if shared:
+                await _clean(former)
+            for old, new in zip(former, self._families, strict=True):
+                new.view = old.view
+                await new.sync(old.services)
+            if not shared:
+                await _clean(former)
+
+    async def clean(self) -> None:
+        """Take all rules out of the node."""
+        async with self._syncing:
+            await _clean(self._families)
+            for family in self._families:
+                family.needs_full = True
+
+
+def former_mode(families: Sequence[FamilyProxy]) -> str:
+    return proxymodes.mode_of(families[0].backend) if families else ""
+
+
+async def _clean(families: Sequence[FamilyProxy]) -> None:
+    for family in families:
+        await family.backend.clean()
+        family.close()
