@@ -1,0 +1,95 @@
+"""Numbers from a range that no two objects may share: cluster IPs and node ports.
+
+What is in use follows from the present objects, so nothing has to be repaired after a crash; what a
+request takes is reserved until its write is over. Dynamic picks avoid the lower band of the range,
+which is left to those who name a number themselves (KEP-3070).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import random as random_module
+from collections.abc import Hashable, Iterable
+
+
+class Allocator:
+    """Numbers low … high; `band` of them, from low, are given only on request."""
+
+    def __init__(self, low: int, high: int, *, band: int) -> None:
+        self.low, self.high = low, high
+        self._start = low + band if low + band <= high else low
+        self._used: dict[int, set[Hashable]] = {}
+        self._reserved: dict[int, int] = {}
+
+    def contains(self, number: int) -> bool:
+        return self.low <= number <= self.high
+
+    def is_free(self, number: int, owner: Hashable = None) -> bool:
+        """Whether `owner` may have it: nobody else does."""
+        return number not in self._reserved and not (self._used.get(number, set()) - {owner})
+
+    def reserve(self, number: int) -> None:
+        self._reserved[number] = self._reserved.get(number, 0) + 1
+
+    def release(self, number: int) -> None:
+        left = self._reserved.get(number, 0) - 1
+        if left > 0:
+            self._reserved[number] = left
+        else:
+            self._reserved.pop(number, None)
+
+    def pick(self, random: random_module.Random) -> int | None:
+        """A free number, reserved; None when all are taken."""
+        for low, high in ((self._start, self.high), (self.low, self._start - 1)):
+            found = self._pick(low, high, random)
+            if found is not None:
+                self.reserve(found)
+                return found
+        return None
+
+    def _pick(self, low: int, high: int, random: random_module.Random) -> int | None:
+        size = high - low + 1
+        if size <= 0:
+            return None
+        offset = random.randrange(size)
+        for step in range(min(size, len(self._used) + len(self._reserved) + 1)):
+            number = low + (offset + step) % size
+            if self.is_free(number):
+                return number
+        return None
+
+    def assign(self, numbers: Iterable[int], owner: Hashable) -> None:
+        """Note that `owner` exists and has these numbers."""
+        for number in numbers:
+            self._used.setdefault(number, set()).add(owner)
+
+    def free(self, numbers: Iterable[int], owner: Hashable) -> None:
+        for number in numbers:
+            owners = self._used.get(number)
+            if owners is not None:
+                owners.discard(owner)
+                if not owners:
+                    del self._used[number]
+
+
+def addresses(network: str) -> Allocator:
+    """An allocator of the addresses of a service subnet, as numbers; both ends stay free."""
+    net = ipaddress.ip_network(network)
+    low, high = int(net.network_address) + 1, int(net.broadcast_address)
+    high -= net.version == 4
+    size = high - low + 1
+    return Allocator(low, high, band=min(max(16, size // 16), 256) if size >= 16 else 0)
+
+
+def ports(low: int, high: int) -> Allocator:
+    """An allocator of node ports (KEP-3668)."""
+    size = high - low + 1
+    return Allocator(low, high, band=min(max(16, size // 32), 128) if size >= 32 else 0)
+
+
+def number_of(address: str) -> int | None:
+    """An address as the number that an allocator knows; None when it is none."""
+    try:
+        return int(ipaddress.ip_address(address))
+    except ValueError:
+        return None

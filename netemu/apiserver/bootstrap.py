@@ -1,0 +1,85 @@
+"""What every cluster has from the start: its namespaces, and the Service of the API itself."""
+
+from __future__ import annotations
+
+from netemu.api import meta
+from netemu.api.kind import Kind, Object
+from netemu.apiserver.pipeline.context import Context
+from netemu.apiserver.pipeline.create import create
+from netemu.apiserver.pipeline.update import update
+from netemu.errors import ApiError
+
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+
+
+async def bootstrap(
+    ctx: Context, *, service_ips: tuple[str, ...], endpoint: str = "", endpoint_port: int = 6443
+) -> None:
+    """Make what is missing. `endpoint`: the address where pods find the API server, once known."""
+    for name in NAMESPACES:
+        await _ensure(ctx, "namespaces", {"metadata": {"name": name}})
+    await _ensure(ctx, "services", _service(service_ips[0]))
+    if endpoint:
+        await point_service(ctx, endpoint, endpoint_port)
+
+
+async def point_service(ctx: Context, address: str, port: int) -> None:
+    """Let the `kubernetes` Service lead to `address`."""
+    await _ensure(ctx, "endpoints", _endpoints(address, port), replace=True)
+    await _ensure(ctx, "endpointslices", _slice(address, port), replace=True)
+
+
+async def _ensure(ctx: Context, plural: str, obj: Object, *, replace: bool = False) -> None:
+    kind = _kind(ctx, plural)
+    namespace, name = meta.namespace(obj), meta.name(obj)
+    present = ctx.cache.get(kind, namespace, name)
+    if present is None:
+        try:
+            await create(ctx, kind, namespace, obj)
+        except ApiError as error:
+            if error.reason != "AlreadyExists":  # another server on the same etcd was first
+                raise
+    elif replace:
+        await update(ctx, kind, namespace, obj)
+
+
+def _kind(ctx: Context, plural: str) -> Kind:
+    return next(kind for kind in ctx.registry.kinds() if kind.plural == plural)
+
+
+_LABELS = {"component": "apiserver", "provider": "kubernetes"}
+
+
+def _service(address: str) -> Object:
+    return {
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": dict(_LABELS)},
+        "spec": {
+            "clusterIP": address,
+            "clusterIPs": [address],
+            "ports": [{"name": "https", "port": 443, "protocol": "TCP", "targetPort": 6443}],
+            "sessionAffinity": "None",
+            "type": "ClusterIP",
+        },
+    }
+
+
+def _endpoints(address: str, port: int) -> Object:
+    labels = {"endpointslice.kubernetes.io/skip-mirror": "true"}
+    ports = [{"name": "https", "port": port, "protocol": "TCP"}]
+    return {
+        "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
+        "subsets": [{"addresses": [{"ip": address}], "ports": ports}],
+    }
+
+
+def _slice(address: str, port: int) -> Object:
+    return {
+        "metadata": {
+            "name": "kubernetes",
+            "namespace": "default",
+            "labels": {"kubernetes.io/service-name": "kubernetes"},
+        },
+        "addressType": "IPv6" if ":" in address else "IPv4",
+        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
+    }

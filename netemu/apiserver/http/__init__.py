@@ -1,0 +1,1 @@
+"""The pipeline over HTTP: requests in, Kubernetes' documents out."""

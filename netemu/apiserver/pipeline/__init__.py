@@ -1,0 +1,1 @@
+"""What happens to an object between a request and the store: one verb a file."""

@@ -1,0 +1,132 @@
+"""Create: metadata, defaults, admission, validation, commit."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from netemu.api import invalid, meta, names, objectrules
+from netemu.api.kind import Kind, Object
+from netemu.apiserver.pipeline.context import PLAIN, Context, Options
+from netemu.apiserver.pipeline.ownership import track_create
+from netemu.errors import ApiError, not_found
+
+_GENERATED_ATTEMPTS = 8
+
+
+async def create(
+    ctx: Context, kind: Kind, namespace: str, obj: Object, options: Options = PLAIN
+) -> Object:
+    """Store `obj`, which is the pipeline's from here on; returns it as it was stored."""
+    if not isinstance(obj.get("metadata"), dict):
+        obj["metadata"] = {}
+    metadata = obj["metadata"]
+    _place(kind, namespace, obj)
+    generate = "" if metadata.get("name") else str(metadata.get("generateName") or "")
+    for attempt in range(_GENERATED_ATTEMPTS if generate else 1):
+        if generate:
+            metadata["name"] = names.generate(generate, ctx.random)
+        if attempt == 0:
+            _check_namespace(ctx, kind, metadata.get("namespace", ""))
+            _initialise(ctx, kind, obj)
+        if await _commit(ctx, kind, obj, options):
+            return obj
+    raise _exists(kind, metadata["name"])
+
+
+def _place(kind: Kind, namespace: str, obj: Object) -> None:
+    """The path says where it goes; the object may say the same or nothing."""
+    metadata = obj["metadata"]
+    if metadata.get("resourceVersion"):
+        raise ApiError("BadRequest", "resourceVersion should not be set on objects to be created")
+    obj.setdefault("apiVersion", kind.api_version)
+    obj.setdefault("kind", kind.kind)
+    if not kind.namespaced:
+        metadata.pop("namespace", None)
+        return
+    stated = metadata.setdefault("namespace", namespace) or namespace
+    if namespace and stated != namespace:
+        message = "the namespace of the provided object does not match the namespace sent on the"
+        raise ApiError("BadRequest", f"{message} request")
+    if not stated:
+        raise ApiError("BadRequest", f"{kind.kind}: an object of this kind needs a namespace")
+    metadata["namespace"] = stated
+
+
+def _check_namespace(ctx: Context, kind: Kind, namespace: str) -> None:
+    if not kind.namespaced:
+        return
+    namespaces = ctx.registry.find("", "v1", "namespaces")
+    if namespaces is None:
+        return
+    entry = ctx.cache.get(namespaces, "", namespace)
+    if entry is None:
+        raise not_found("namespaces", namespace)
+    if meta.is_deleting(entry.object) and kind.plural != "events":
+        message = (
+            f"unable to create new content in namespace {namespace} because it is being terminated"
+        )
+        cause = {
+            "reason": "NamespaceTerminating",
+            "message": f"namespace {namespace} is being terminated",
+            "field": "metadata.namespace",
+        }
+        details: Object = {"kind": kind.plural, "causes": [cause]}
+        raise ApiError("Forbidden", f"{kind.plural} is forbidden: {message}", details=details)
+
+
+def _initialise(ctx: Context, kind: Kind, obj: Object) -> None:
+    """What the server alone says about a new object."""
+    metadata = obj["metadata"]
+    for field in ("deletionTimestamp", "deletionGracePeriodSeconds", "selfLink", "generation"):
+        metadata.pop(field, None)
+    metadata["uid"] = new_uid()
+    metadata["creationTimestamp"] = meta.timestamp(ctx.clock.now())
+    if kind.has_generation:
+        metadata["generation"] = 1
+    if kind.has_status and not kind.keeps_status:
+        for name in kind.status_fields:
+            obj.pop(name, None)
+    kind.default(obj)
+
+
+async def _commit(ctx: Context, kind: Kind, obj: Object, options: Options) -> bool:
+    """Admit, validate and store; False when the name is taken."""
+    strategy = ctx.strategy(kind)
+    metadata = obj["metadata"]
+    if ctx.cache.get(kind, metadata.get("namespace", ""), metadata.get("name", "")) is not None:
+        return False
+    try:
+        strategy.admit_create(ctx, obj)
+        kind.prepare(obj, None)
+        validate(kind, obj, None)
+        track_create(kind, obj, options, ctx.clock.now())
+        if options.dry_run:
+            return True
+        return await ctx.put(kind, obj, 0)
+    finally:
+        strategy.release(ctx, obj)
+
+
+def validate(kind: Kind, obj: Object, old: Object | None, subresource: str = "") -> None:
+    """ApiError Invalid with all causes, of the metadata and of the kind's own rules."""
+    causes = objectrules.validate(kind, obj, old, subresource=subresource)
+    if causes:
+        raise invalid.error(kind.kind, kind.group, str(obj["metadata"].get("name", "")), causes)
+
+
+def new_uid() -> str:
+    """A random UUID; like uuid.uuid4() in a fifth of its time."""
+    raw: Any = bytearray(os.urandom(16))
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    text = raw.hex()
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+
+def _exists(kind: Kind, name: str) -> ApiError:
+    full = f"{kind.plural}.{kind.group}" if kind.group else kind.plural
+    details: Object = {"name": name, "kind": kind.plural}
+    if kind.group:
+        details["group"] = kind.group
+    return ApiError("AlreadyExists", f'{full} "{name}" already exists', details=details)

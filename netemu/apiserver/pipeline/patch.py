@@ -1,0 +1,58 @@
+"""Patch: JSON patch, merge patch, strategic merge patch, and server-side apply."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from netemu.api import meta, patch
+from netemu.api.kind import Kind, Object
+from netemu.apiserver.pipeline.context import PLAIN, Context, Options
+from netemu.apiserver.pipeline.update import modify
+from netemu.client.protocol import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH
+from netemu.errors import ApiError
+
+SUPPORTED = (JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH, APPLY_PATCH)
+
+
+async def patch_object(
+    ctx: Context,
+    kind: Kind,
+    namespace: str,
+    name: str,
+    body: Any,
+    content_type: str,
+    options: Options = PLAIN,
+    *,
+    subresource: str = "",
+) -> Object:
+    """Apply the patch to the newest object, again when somebody else was faster."""
+
+    def change(old: Object) -> Object:
+        new = meta.copy(patched(kind, old, body, content_type))
+        metadata = new.get("metadata")
+        if not isinstance(metadata, dict):
+            raise ApiError("BadRequest", "the patch must leave metadata an object")
+        if metadata.get("resourceVersion") == old["metadata"]["resourceVersion"]:
+            del metadata["resourceVersion"]
+        return new
+
+    return await modify(ctx, kind, namespace, name, change, options, subresource=subresource)
+
+
+def patched(kind: Kind, old: Object, body: Any, content_type: str) -> Object:
+    """`old` with the patch applied; may share with both."""
+    if content_type == JSON_PATCH:
+        return patch.apply_json_patch(old, body)
+    if content_type == MERGE_PATCH:
+        return patch.apply_merge_patch(old, body)
+    if content_type == STRATEGIC_MERGE_PATCH:
+        return patch.apply_merge_patch(old, body)  # replaced when api.strategic lands
+    raise unsupported(content_type)
+
+
+def unsupported(content_type: str) -> ApiError:
+    message = (
+        "the body of the request was in an unknown format - accepted media types include: "
+        + ", ".join(SUPPORTED)
+    )
+    return ApiError("UnsupportedMediaType", message if content_type else f"{message} (none given)")

@@ -1,0 +1,179 @@
+"""Update: what may change, what is kept, optimistic concurrency, and no write for no change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from netemu.api import meta
+from netemu.api.invalid import error as invalid_error
+from netemu.api.invalid import invalid
+from netemu.api.kind import Kind, Object
+from netemu.apiserver.pipeline.context import (
+    ATTEMPTS,
+    PLAIN,
+    Context,
+    Options,
+    conflict,
+    precondition_failed,
+)
+from netemu.apiserver.pipeline.create import validate
+from netemu.apiserver.pipeline.ownership import track_update
+from netemu.apiserver.watcher import Entry
+from netemu.errors import ApiError
+
+Change = Callable[[Object], Object]
+"""Makes the new object, the pipeline's own, from the present one, which it must not change."""
+
+_KEPT = ("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation")
+
+
+async def update(
+    ctx: Context,
+    kind: Kind,
+    namespace: str,
+    obj: Object,
+    options: Options = PLAIN,
+    *,
+    subresource: str = "",
+) -> Object:
+    """Replace the present object by `obj`, which is the pipeline's from here on."""
+    name = obj["metadata"]["name"]
+    if not obj["metadata"].get("resourceVersion") and not kind.unconditional_update:
+        message = "must be specified for an update"
+        cause = invalid("metadata.resourceVersion", "0x0", message)
+        raise invalid_error(kind.kind, kind.group, name, [cause])
+    wire = obj if obj["metadata"].get("resourceVersion") else None
+
+    def change(old: Object) -> Object:
+        return wire if wire is not None else meta.copy(obj)
+
+    return await modify(ctx, kind, namespace, name, change, options, subresource=subresource)
+
+
+async def modify(
+    ctx: Context,
+    kind: Kind,
+    namespace: str,
+    name: str,
+    change: Change,
+    options: Options = PLAIN,
+    *,
+    subresource: str = "",
+) -> Object:
+    """Read, change and write back; again after a lost race, if `change` sets no revision."""
+    for _ in range(ATTEMPTS):
+        entry = ctx.find(kind, namespace, name)
+        new = change(entry.object)
+        conditional = bool(new["metadata"].get("resourceVersion"))
+        done = await _replace(ctx, kind, entry, new, options, subresource)
+        if done is not None:
+            return done
+        if conditional:
+            break
+    raise conflict(kind, name)
+
+
+async def _replace(
+    ctx: Context, kind: Kind, entry: Entry, new: Object, options: Options, subresource: str
+) -> Object | None:
+    """The object as stored, or None when somebody was faster."""
+    old = entry.object
+    _check_preconditions(kind, new, old)
+    _keep(kind, new, old, subresource)
+    strategy = ctx.strategy(kind)
+    try:
+        if not subresource:
+            kind.default(new)
+            kind.prepare(new, old)
+            strategy.admit_update(ctx, new, old)
+        if subresource in ("", "status"):
+            validate(kind, new, old, subresource)
+        if kind.has_generation and not subresource and _spec_changed(kind, new, old):
+            new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
+        track_update(kind, new, old, options, ctx.clock.now(), subresource)
+        return await _write(ctx, kind, entry, new, options)
+    finally:
+        strategy.release(ctx, new)
+
+
+async def _write(
+    ctx: Context, kind: Kind, entry: Entry, new: Object, options: Options
+) -> Object | None:
+    old = entry.object
+    new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"]
+    if new == old or options.dry_run:
+        return new if options.dry_run else old
+    if is_released(ctx, kind, new):
+        removed = await ctx.remove(kind, Entry(new, entry.revision, entry.create_rev))
+        return new if removed else None
+    return new if await ctx.put(kind, new, entry.revision) else None
+
+
+def is_released(ctx: Context, kind: Kind, obj: Object) -> bool:
+    """Whether an object that is being deleted has nothing left that keeps it."""
+    metadata = obj["metadata"]
+    if not metadata.get("deletionTimestamp") or metadata.get("finalizers"):
+        return False
+    return not metadata.get("deletionGracePeriodSeconds") and not ctx.strategy(kind).holds(obj)
+
+
+def _check_preconditions(kind: Kind, new: Object, old: Object) -> None:
+    wanted, present = new["metadata"], old["metadata"]
+    uid = wanted.get("uid")
+    if uid and uid != present["uid"]:
+        raise precondition_failed(kind, present["name"], "UID", uid, present["uid"])
+    revision = wanted.get("resourceVersion")
+    if revision and revision != present["resourceVersion"]:
+        if not str(revision).isdigit():
+            raise ApiError("BadRequest", f'invalid resource version: "{revision}"')
+        raise conflict(kind, present["name"])
+
+
+def _keep(kind: Kind, new: Object, old: Object, subresource: str) -> None:
+    """Put back what this request may not change."""
+    metadata, present = new["metadata"], old["metadata"]
+    for field in _KEPT:
+        if field in present:
+            metadata[field] = present[field]
+        else:
+            metadata.pop(field, None)
+    metadata["uid"] = present["uid"]
+    metadata.setdefault("name", present["name"])
+    if kind.namespaced:
+        metadata.setdefault("namespace", present["namespace"])
+    else:
+        metadata.pop("namespace", None)
+    metadata.pop("selfLink", None)
+    new["apiVersion"], new["kind"] = old["apiVersion"], old["kind"]
+    if "managedFields" not in metadata and "managedFields" in present:
+        metadata["managedFields"] = present["managedFields"]
+    if subresource == "status":
+        _keep_all_but_status(kind, new, old)
+    elif kind.has_status and not subresource:
+        _restore(new, old, kind.status_fields)
+
+
+def _keep_all_but_status(kind: Kind, new: Object, old: Object) -> None:
+    rest = set(new) | set(old)
+    rest -= kind.status_fields | {"metadata", "apiVersion", "kind"}
+    _restore(new, old, rest)
+    owners = old["metadata"].get("ownerReferences")
+    if owners is not None:
+        new["metadata"]["ownerReferences"] = owners
+    else:
+        new["metadata"].pop("ownerReferences", None)
+
+
+def _restore(new: Object, old: Object, fields: frozenset[str] | set[str]) -> None:
+    for field in fields:
+        if field in old:
+            new[field] = old[field]
+        else:
+            new.pop(field, None)
+
+
+def _spec_changed(kind: Kind, new: Object, old: Object) -> bool:
+    ignored = kind.status_fields | {"metadata"} if kind.has_status else {"metadata"}
+    return any(
+        new.get(field) != old.get(field) for field in (set(new) | set(old)) if field not in ignored
+    )

@@ -1,0 +1,75 @@
+"""Barriers: how far every data plane is, and waiting until all hold a revision.
+
+A proxy, an overlay or a resolver reports the revision that it has programmed. A barrier tells all
+watches how far the store is (so that those who saw nothing new report as well), and waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from netemu.api import meta
+from netemu.api.kind import Kind, Object
+from netemu.apiserver.cache import Cache
+from netemu.apiserver.watcher import Change
+from netemu.errors import ApiError
+
+
+class Progress:
+    """A component counts from its first report until its node or pod is deleted."""
+
+    def __init__(self, cache: Cache) -> None:
+        self._cache = cache
+        self._reported: dict[str, int] = {}
+        self._waiters: set[asyncio.Event] = set()
+        cache.on_change(self._forget_deleted)
+
+    def report(self, component: str, revision: int) -> None:
+        if revision > self._reported.get(component, -1):
+            self._reported[component] = revision
+            self._notify()
+
+    def forget(self, component: str) -> None:
+        """Expect nothing more of a component, or of all below it (`node-1/`)."""
+        for name in [name for name in self._reported if name == component]:
+            del self._reported[name]
+        if component.endswith("/"):
+            for name in [name for name in self._reported if name.startswith(component)]:
+                del self._reported[name]
+        self._notify()
+
+    def _forget_deleted(self, kind: Kind, change: Change) -> None:
+        if not change.deleted or kind.group:
+            return
+        name = meta.name(change.entry.object)
+        if kind.plural == "nodes":
+            self.forget(f"{name}/")
+        elif kind.plural == "pods" and f"dns/{name}" in self._reported:
+            self.forget(f"dns/{name}")
+
+    def _notify(self) -> None:
+        for waiter in self._waiters:
+            waiter.set()
+
+    async def barrier(self, revision: int = 0, *, timeout: float = 30.0) -> Object:
+        """Wait until all components have `revision` (0: the newest); see `ApiClient.barrier`."""
+        await self._cache.reach(revision)
+        wanted = revision or self._cache.revision
+        moved = asyncio.Event()
+        self._waiters.add(moved)
+        try:
+            async with asyncio.timeout(timeout):
+                while self._lagging(wanted):
+                    moved.clear()
+                    self._cache.bookmark_all()
+                    await moved.wait()
+        except TimeoutError:
+            lagging = [f"{name} (at {at})" for name, at in self._lagging(wanted).items()]
+            message = f"after {timeout:g} s revision {wanted} is not everywhere"
+            raise ApiError("Timeout", f"{message}; waiting for {', '.join(lagging)}") from None
+        finally:
+            self._waiters.discard(moved)
+        return {"revision": wanted, "components": dict(sorted(self._reported.items()))}
+
+    def _lagging(self, revision: int) -> dict[str, int]:
+        return {name: at for name, at in sorted(self._reported.items()) if at < revision}

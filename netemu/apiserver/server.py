@@ -1,0 +1,117 @@
+"""The API server: its store, its cache, the pipeline, and who may come in how.
+
+`open` makes everything ready for clients in this process; `run` also serves HTTP, until cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from netemu.aio import Clock, SystemClock, spawn
+from netemu.api import kinds
+from netemu.api.kind import Kind
+from netemu.apiserver.bootstrap import bootstrap, point_service
+from netemu.apiserver.cache import Cache
+from netemu.apiserver.housekeeping import Housekeeping
+from netemu.apiserver.http.listeners import Listeners
+from netemu.apiserver.local import LocalClient
+from netemu.apiserver.pipeline.context import Context
+from netemu.apiserver.progress import Progress
+from netemu.apiserver.registry import Registry
+from netemu.apiserver.strategies.namespace import NamespaceStrategy
+from netemu.apiserver.strategies.pod import PodStrategy
+from netemu.apiserver.strategies.service import ServiceStrategy
+from netemu.apiserver.strategies.strategy import Strategy
+from netemu.client.kubelet import KubeletApi
+from netemu.config.cluster import ClusterConfig
+from netemu.errors import ApiError
+from netemu.store.protocol import Store
+from netemu.store.sqlite import SqliteStore
+
+Kubelets = Callable[[str], KubeletApi]
+"""The kubelet of a node, by the node's name; ApiError when there is none."""
+
+
+def _no_kubelets(node: str) -> KubeletApi:
+    raise ApiError("ServiceUnavailable", f'no kubelet of node "{node}" is connected')
+
+
+class ApiServer:
+    """One cluster's API. `store` empty: SQLite in the cluster's data directory."""
+
+    def __init__(
+        self,
+        config: ClusterConfig,
+        *,
+        store: Store | None = None,
+        kubelets: Kubelets = _no_kubelets,
+        clock: Clock | None = None,
+        all_kinds: Sequence[Kind] = kinds.ALL,
+        fsync: bool = False,
+    ) -> None:
+        self.config = config
+        self.store = store or SqliteStore(config.data_dir / "store.db", fsync=fsync)
+        self.registry = Registry(all_kinds)
+        self.cache = Cache(self.store, self.registry)
+        self.progress = Progress(self.cache)
+        self.kubelets = kubelets
+        self._services = ServiceStrategy(config.service_subnets, config.node_port_range)
+        self.context = Context(
+            store=self.store,
+            cache=self.cache,
+            registry=self.registry,
+            clock=clock or SystemClock(),
+            strategies=self._strategies(),
+        )
+        self._opened = False
+
+    def _strategies(self) -> dict[tuple[str, str], Strategy]:
+        return {
+            ("", ""): Strategy(),
+            ("", "pods"): PodStrategy(),
+            ("", "namespaces"): NamespaceStrategy(),
+            ("", "services"): self._services,
+        }
+
+    async def open(self) -> None:
+        """Open the store and make the objects that every cluster has."""
+        if self._opened:
+            return
+        await self.store.open()
+        await self.cache.open()
+        services = self.registry.find("", "v1", "services")
+        if services is not None:
+            self._services.follow(self.cache, services)
+        addresses = (self.config.api_service_ip,)
+        await bootstrap(self.context, service_ips=addresses)
+        self._opened = True
+
+    async def close(self) -> None:
+        """Commit and close the store; `run` does so by itself."""
+        if self._opened:
+            self._opened = False
+            await self.store.close()
+
+    def local_client(self, field_manager: str = "") -> LocalClient:
+        """A client for code in this process; `field_manager` empty: no managedFields."""
+        return LocalClient(self.context, self.progress, field_manager=field_manager)
+
+    async def set_endpoint(self, address: str, port: int) -> None:
+        """Let the Service `kubernetes` lead to this address, where pods reach the API."""
+        await point_service(self.context, address, port)
+
+    async def run(self, *, ready: asyncio.Event | None = None) -> None:
+        """Serve until cancelled; `ready` is set when clients can connect."""
+        await self.open()
+        listeners = Listeners(self)
+        try:
+            async with asyncio.TaskGroup() as group:
+                await listeners.open(group)
+                spawn(group, Housekeeping(self.context).run(), name="api-housekeeping")
+                if ready is not None:
+                    ready.set()
+                await asyncio.get_running_loop().create_future()
+        finally:
+            await listeners.close()
+            await self.close()

@@ -1,0 +1,1 @@
+"""What single kinds do in the pipeline beyond defaults and validation."""
