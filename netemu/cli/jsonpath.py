@@ -250,9 +250,9 @@ def _holds(left: Any, operator: str, right: Any) -> bool:
     numeric = isinstance(left, int | float) and isinstance(right, int | float)
     if not numeric and not (isinstance(left, str) and isinstance(right, str)):
         return False
-    return {"<": left < right, "<=": left <= right, ">": left > right, ">=": left >= right}[
-        operator
-    ]
+    order = (left > right) - (left < right)
+    wanted: dict[str, tuple[int, ...]] = {"<": (-1,), "<=": (-1, 0), ">": (1,), ">=": (1, 0)}
+    return order in wanted[operator]
 
 
 def _unquote(text: str) -> str:

@@ -120,11 +120,11 @@ def _problem(value: Any) -> str:
     """Why `value` cannot be an object at all; the API server judges the rest."""
     if not isinstance(value, dict):
         return f"is {_article(value)}, not an object with apiVersion and kind"
-    for name in ("apiVersion", "kind"):
-        if not value.get(name):
-            return f"{name} not set"
-        if not isinstance(value[name], str):
-            return f"{name}: must be text, is {_article(value[name])}"
+    for field in ("apiVersion", "kind"):
+        if not value.get(field):
+            return f"{field} not set"
+        if not isinstance(value[field], str):
+            return f"{field}: must be text, is {_article(value[field])}"
     metadata = value.get("metadata")
     if metadata is not None and not isinstance(metadata, dict):
         return f"metadata: must be a map, is {_article(metadata)}"

@@ -1,0 +1,102 @@
+"""After a change: wait until workloads are available and every data plane holds what was applied.
+
+"Applied" means "packets flow": each node's proxy and overlay, and the resolver, report the revision
+that they have programmed, and the barrier waits for all of them. No sleeps.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from netemu.api.kind import Object
+from netemu.cli.api import Api
+from netemu.cli.failures import CommandFailed
+from netemu.cli.following import follow
+from netemu.cli.progress import Progress
+from netemu.cli.readiness import Verdict, is_workload, judge, why_not_ready
+from netemu.cli.session import Session
+from netemu.cli.targets import Target
+from netemu.errors import ApiError
+
+BARRIER = "/netemu/v1/barrier"
+REASONS_SHOWN = 3
+
+
+def settle(session: Session, applied: Sequence[Target], *, timeout: float) -> None:
+    """Wait for the workloads among `applied` and then for the barrier; says what it waited for.
+
+    Raises CommandFailed, which names what is not available and why, when `timeout` seconds pass.
+    """
+    workloads = [target for target in applied if is_workload(target.resource.kind)]
+    deadline = time.monotonic() + timeout
+    with Progress() as progress:
+        for target in workloads:
+            wait_available(session, target, deadline, progress)
+        progress.step("waiting for the nodes and the resolver")
+        reached = barrier(session.api, timeout=max(deadline - time.monotonic(), 1.0))
+        progress.done(_summary(len(workloads), reached, progress.elapsed))
+
+
+def barrier(api: Api, *, timeout: float, revision: int = 0) -> Object:
+    """`{"revision": N, "components": {NAME: REVISION}}` when all have programmed `revision`."""
+    query = {"timeout": f"{timeout:.3f}", "revision": str(revision) if revision else None}
+    return api.request("POST", BARRIER, query=query)
+
+
+def wait_available(session: Session, target: Target, deadline: float, progress: Progress) -> None:
+    """Until `target` is available; a workload that cannot become so ends the wait at once."""
+    verdict = Verdict(False, "does not exist")
+    try:
+        for obj in follow(session.api, target, timeout=deadline - time.monotonic()):
+            if obj is None:
+                raise CommandFailed(f"{target} was deleted meanwhile")
+            verdict = judge(obj)
+            if verdict.done:
+                return
+            if verdict.failed:
+                break
+            progress.step(verdict.text)
+    except TimeoutError:
+        pass
+    why = "failed" if verdict.failed else "is not available in time"
+    details = "".join(f"\n  {line}" for line in _reasons(session.api, target))
+    raise CommandFailed(
+        f"{target} {why}: {verdict.text}{details}",
+        hint=f"netemu describe {target.resource.plural} {target.name} -n {target.namespace}",
+    )
+
+
+def _reasons(api: Api, target: Target) -> list[str]:
+    """What holds up the pods of a workload that did not become available."""
+    try:
+        spec = api.get(target.path).get("spec") or {}
+        labels = (spec.get("selector") or {}).get("matchLabels")
+        if target.resource.kind == "Pod" or not labels:
+            return []
+        pods = f"/api/v1/namespaces/{target.namespace}/pods"
+        query = {"labelSelector": ",".join(f"{k}={v}" for k, v in labels.items())}
+        items = api.get(pods, query).get("items") or []
+    except ApiError:
+        return []
+    unready = [item for item in items if not judge({"kind": "Pod"} | item).done]
+    lines = [f"pod/{item['metadata']['name']}: {why_not_ready(item)}" for item in unready]
+    more = len(lines) - REASONS_SHOWN
+    return lines[:REASONS_SHOWN] + ([f"and {more} more pods"] if more > 0 else [])
+
+
+def _summary(workloads: int, reached: Object, seconds: float) -> str:
+    components = reached.get("components") or {}
+    nodes = {name.partition("/")[0] for name in components if not name.startswith("dns/")}
+    resolvers = sum(name.startswith("dns/") for name in components)
+    parts = [_count(workloads, "workload") + " available"] if workloads else []
+    who = [_count(len(nodes), "node")] if nodes else []
+    who += [_count(resolvers, "resolver")] if resolvers else []
+    if who:
+        verb = "hold" if len(nodes) + resolvers > 1 else "holds"
+        parts.append(f"{' and '.join(who)} {verb} revision {reached.get('revision')}")
+    return f"ready: {', '.join(parts) or 'nothing to wait for'} ({seconds:.1f} s)"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
