@@ -12,6 +12,7 @@ from ipaddress import ip_network
 from pathlib import Path
 
 PROXY_MODES = ("iptables", "nftables", "ipvs", "flat")
+OVERLAY_BACKENDS = ("vxlan", "host-gw")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,10 @@ class ClusterConfig:
     cluster_domain: str = "cluster.local"
     node_port_range: tuple[int, int] = (30000, 32767)
     load_balancer_pool: str = ""
+    overlay_backend: str = "vxlan"
+    """`vxlan` or `host-gw`, flannel's words."""
+    direct_routing: bool = False
+    """VXLAN: nodes of one wire reach each other by plain routes."""
     vni: int = 1
     vxlan_port: int = 8472
     mtu: int = 1500

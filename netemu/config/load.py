@@ -20,6 +20,7 @@ from typing import Any
 
 from netemu.config.checks import check
 from netemu.config.cluster import (
+    OVERLAY_BACKENDS,
     PROXY_MODES,
     ClusterConfig,
     HostConfig,
@@ -132,6 +133,10 @@ def _cluster(top: Section) -> ClusterConfig:
         cluster_domain=_domain(networking, default.cluster_domain),
         node_port_range=_port_range(networking, default.node_port_range),
         load_balancer_pool=networking.text("loadBalancerPool"),
+        overlay_backend=networking.choice(
+            "overlayBackend", OVERLAY_BACKENDS, default.overlay_backend
+        ),
+        direct_routing=networking.flag("directRouting", default.direct_routing),
         vni=networking.integer("vni", default.vni, 1, 2**24 - 1),
         vxlan_port=networking.integer("vxlanPort", default.vxlan_port, 1, 65535),
         mtu=networking.integer("mtu", default.mtu, 626, 65535),

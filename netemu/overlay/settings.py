@@ -1,0 +1,37 @@
+"""What one cluster's overlay is told: flannel's net-conf.json and flags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from netemu.overlay.lease import Family, family_of
+
+VXLAN, HOST_GW = "vxlan", "host-gw"
+BACKENDS = (VXLAN, HOST_GW)
+VXLAN_OVERHEAD = 50
+"""Outer Ethernet 14, IPv4 20, UDP 8, VXLAN 8; flannel takes the same for IPv6."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OverlaySettings:
+    """`networks`: the whole cluster's pod networks, one a family. `mtu`: the underlay's."""
+
+    networks: tuple[str, ...]
+    backend: str = VXLAN
+    vni: int = 1
+    port: int = 8472
+    mtu: int = 1500
+    device: str = "eth0"
+    direct_routing: bool = False
+    """VXLAN only: peers on the same wire are reached by plain routes."""
+
+    @property
+    def pod_mtu(self) -> int:
+        return self.mtu - (VXLAN_OVERHEAD if self.backend == VXLAN else 0)
+
+    def network(self, family: Family) -> str:
+        """The cluster's pod network of a family; empty when it has none."""
+        return next((net for net in self.networks if family_of(net) == family), "")
+
+    def vxlan_name(self, family: Family) -> str:
+        return f"flannel.{self.vni}" if family == 4 else f"flannel-v6.{self.vni}"
