@@ -1,0 +1,132 @@
+"""One container that is stood in for: its sockets, its connections, its log."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from netemu.node.standins.http import Answer, HttpConnection, Request
+from netemu.node.standins.programs import PROGRAMS, answer_datagram
+from netemu.node.standins.sockets import plain
+from netemu.node.supervisor.logs import LogFile
+from netemu.node.supervisor.wire import Message
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from netemu.node.supervisor.loop import Loop
+
+
+class StandIn:
+    __slots__ = (
+        "id", "spec", "state", "started", "finished", "code", "signal", "message", "stopping",
+        "_loop", "_sockets", "_connections", "_log", "_program",
+    )  # fmt: skip
+
+    def __init__(self, spec: Message, loop: Loop) -> None:
+        self.id: str = spec["id"]
+        self.spec = spec
+        self.state = "running"
+        self.started = time.time()
+        self.finished = 0.0
+        self.code = self.signal = 0
+        self.message = ""
+        self.stopping = False
+        self._loop = loop
+        self._sockets: list[socket.socket] = []
+        self._connections: set[HttpConnection] = set()
+        self._log = LogFile(spec["log"]) if spec.get("log") else None
+        self._program = PROGRAMS.get(spec.get("program", ""), PROGRAMS[""])
+
+    def describe(self) -> Message:
+        return {
+            "id": self.id,
+            "pod": self.spec["pod"],
+            "name": self.spec.get("name", ""),
+            "meta": self.spec.get("meta"),
+            "state": self.state,
+            "pid": 0,
+            "started": self.started,
+            "finished": self.finished,
+            "code": self.code,
+            "signal": self.signal,
+            "message": self.message,
+            "oom": False,
+        }
+
+    def listen(self, sockets: list[socket.socket], ports: list[Message]) -> None:
+        """Serve on sockets that were opened for `ports`, in the same order."""
+        self._sockets = sockets
+        for sock, entry in zip(sockets, ports, strict=True):
+            if sock.type == socket.SOCK_DGRAM:
+                self._loop.watch(sock.fileno(), lambda _, sock=sock: self._datagrams(sock))  # type: ignore[misc]
+            else:
+                port = entry["port"]
+                self._loop.watch(
+                    sock.fileno(),
+                    lambda _, sock=sock, port=port: self._accept(sock, port),  # type: ignore[misc]
+                )
+
+    def _accept(self, sock: socket.socket, port: int) -> None:
+        for _ in range(64):
+            try:
+                accepted, _ = sock.accept()
+            except OSError:
+                return
+            self._connections.add(HttpConnection(accepted, self, self._loop, port))
+
+    def _datagrams(self, sock: socket.socket) -> None:
+        for _ in range(64):
+            try:
+                data, client = sock.recvfrom(65535)
+                peer = (plain(client[0]), client[1])
+                program = self.spec.get("program", "")
+                sock.sendto(answer_datagram(program, self.spec["identity"], data, peer), client)
+            except OSError:
+                return
+
+    def answer(self, request: Request) -> Answer:
+        return self._program(self.spec["identity"], request)
+
+    def log_request(self, request: Request, answer: Answer) -> None:
+        """An access log line in the format that nginx and Apache call combined."""
+        if self._log is None:
+            return
+        agent = request.headers.get("user-agent", "-")
+        when = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime())
+        line = (
+            f'{request.client[0]} - - [{when}] "{request.method} {request.target} HTTP/1.1" '
+            f'{answer.status} {len(answer.body)} "-" "{agent}"\n'
+        )
+        self._log.feed("stdout", line.encode("utf-8", "replace"))
+
+    def write_error(self, text: str) -> None:
+        if self._log is not None:
+            self._log.feed("stderr", f"{text}\n".encode())
+
+    def connection_closed(self, connection: HttpConnection) -> None:
+        self._connections.discard(connection)
+
+    @property
+    def busy(self) -> bool:
+        return bool(self._connections)
+
+    def stop(self) -> None:
+        """Accept no more; idle connections end now, others after their answer."""
+        self.stopping = True
+        for sock in self._sockets:
+            self._loop.forget(sock.fileno())
+            sock.close()
+        self._sockets = []
+        for connection in list(self._connections):
+            if connection.idle:
+                connection.close()
+
+    def end(self, code: int, signal: int = 0) -> None:
+        """Close everything; the container has exited."""
+        self.stop()
+        for connection in list(self._connections):
+            connection.close()
+        self.state, self.code, self.signal = "exited", code, signal
+        self.finished = time.time()
+        if self._log is not None:
+            self._log.close()

@@ -1,0 +1,250 @@
+"""The supervisor with real processes in real namespaces."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netemu.node.supervisor.client import Event, StartRefused, SupervisorClient, launch
+
+pytestmark = pytest.mark.netns
+
+FILES = {
+    "etc/resolv.conf": "nameserver 10.96.0.10\n",
+    "etc/hosts": "127.0.0.1 localhost\n10.244.0.2 web-0\n",
+    "etc/hostname": "web-0\n",
+}
+
+
+async def until(condition: Callable[[], object]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - what we wait for is another process
+            await asyncio.sleep(0.005)
+
+
+class Node:
+    """A supervisor, a client of it, and the events so far."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.events: asyncio.Queue[Event] = asyncio.Queue()
+        self.client = SupervisorClient(directory / "supervisor.sock", self.events.put_nowait)
+        self.pid = 0
+
+    async def pod(self, uid: str, **more: Any) -> None:
+        net = os.open("/proc/self/ns/net", os.O_RDONLY)
+        entry = {"uid": uid, "hostname": "web-0", "files": FILES, **more}
+        await self.client.request("pods", pods=[entry], fds=[net])
+        os.close(net)
+
+    async def start(self, identifier: str, *argv: str, pod: str = "u1", **more: Any) -> Event:
+        log = str(self.directory / "pods" / f"{identifier}.log")
+        spec = {"id": identifier, "pod": pod, "name": "c", "argv": argv, "log": log, **more}
+        await self.client.request("start", containers=[spec])
+        return await self.event()
+
+    async def event(self) -> Event:
+        async with asyncio.timeout(10):
+            return await self.events.get()
+
+    async def run(self, container: str, script: str) -> tuple[int, str]:
+        """Execute a shell script in a container: its exit code and output."""
+        reader, writer = os.pipe()
+        null = os.open("/dev/null", os.O_RDONLY)
+        command = {"argv": ["sh", "-c", script]}
+        running = await self.client.start_exec(container, command, [null, writer, writer])
+        os.close(writer)
+        os.close(null)
+        code = await running.wait()
+        output = os.fdopen(reader, "rb")
+        with output:
+            return code, output.read().decode()
+
+    def log(self, identifier: str) -> list[tuple[str, str, str]]:
+        """(stream, tag, text) of a container's log."""
+        lines = (self.directory / "pods" / f"{identifier}.log").read_text().splitlines()
+        return [tuple(line.split(" ", 3)[1:]) for line in lines]  # type: ignore[misc]
+
+
+@pytest.fixture
+async def node(tmp_path: Path) -> AsyncIterator[Node]:
+    node = Node(tmp_path / "node")
+    node.pid, _ = await launch(node.directory, f"netemu-test-{os.getpid()}")
+    await node.client.connect()
+    yield node
+    await node.client.close()
+    pidfd = os.pidfd_open(node.pid)
+    signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+    os.close(pidfd)
+    await until(lambda: not Path(f"/proc/{node.pid}/stat").exists())
+    assert not list(Path("/sys/fs/cgroup").glob(f"*/netemu-test-{os.getpid()}"))
+    assert (node.directory / "supervisor.log").read_text() == ""
+
+
+async def test_a_container_sees_its_own_files_host_name_and_processes(node: Node) -> None:
+    await node.pod("u1")
+    event = await node.start("c1", "sleep", "1000")
+    assert event["event"] == "started"
+    script = "hostname; cat /etc/resolv.conf; tail -1 /etc/hosts; ls /tmp | wc -l; echo $$ $PPID"
+    code, output = await node.run("c1", script)
+    assert code == 0
+    assert output.splitlines()[:4] == ["web-0", "nameserver 10.96.0.10", "10.244.0.2 web-0", "0"]
+    assert output.splitlines()[4] == "2 0"
+
+
+async def test_what_a_container_writes_stays_in_it(node: Node) -> None:
+    await node.pod("u1")
+    await node.start("c1", "sleep", "1000")
+    await node.start("c2", "sleep", "1000")
+    mark = f"netemu-test-{os.getpid()}"
+    assert await node.run("c1", f"echo mine > /etc/{mark} && cat /etc/{mark}") == (0, "mine\n")
+    assert (await node.run("c2", f"test -e /etc/{mark}"))[0] == 1
+    assert not Path(f"/etc/{mark}").exists()
+
+
+async def test_output_becomes_cri_lines_and_the_exit_code_is_kept(node: Node) -> None:
+    await node.pod("u1")
+    script = "echo out; echo err >&2; printf part; exit 3"
+    assert (await node.start("c1", "sh", "-c", script))["event"] == "started"
+    event = await node.event()
+    assert (event["event"], event["container"]["code"]) == ("exited", 3)
+    assert sorted(node.log("c1")) == [
+        ("stderr", "F", "err"),
+        ("stdout", "F", "out"),
+        ("stdout", "P", "part"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("argv", "more", "code", "message"),
+    [
+        (("nosuch",), {}, 127, 'exec: "nosuch": executable file not found in $PATH'),
+        (("/etc/passwd",), {}, 126, 'exec: "/etc/passwd": permission denied'),
+        (("sh",), {"cwd": "/nope"}, 128, 'chdir to cwd ("/nope"): no such file or directory'),
+    ],
+)
+async def test_a_command_that_cannot_start_says_why(
+    node: Node, argv: tuple[str, ...], more: dict[str, Any], code: int, message: str
+) -> None:
+    await node.pod("u1")
+    event = await node.start("c1", *argv, **more)
+    assert event["event"] == "failed"
+    assert (event["container"]["code"], event["container"]["message"]) == (code, message)
+
+
+async def test_stop_lets_a_handler_finish_and_kills_what_has_none(node: Node) -> None:
+    await node.pod("u1")
+    await node.start(
+        "polite", "sh", "-c", "trap 'exit 7' TERM; echo up; while :; do sleep .01; done"
+    )
+    await node.start("deaf", "sh", "-c", "trap '' TERM; echo up; while :; do sleep .01; done")
+    await node.start("plain", "sleep", "1000")
+    await until((node.directory / "pods/deaf.log").exists)
+    await until((node.directory / "pods/polite.log").exists)
+    await node.client.request("stop", ids=["polite", "plain"], grace=30)
+    await node.client.request("stop", ids=["deaf"], grace=0.05)
+    ended = [(await node.event())["container"] for _ in range(3)]
+    assert {(c["id"], c["code"]) for c in ended} == {("polite", 7), ("plain", 143), ("deaf", 137)}
+
+
+async def test_exits_are_told_to_a_client_that_comes_back(node: Node) -> None:
+    await node.pod("u1")
+    await node.start("stays", "sleep", "1000", meta={"restarts": 2})
+    await node.start("ends", "sh", "-c", "read x; exit 5", stdin=True)
+    await node.client.close()
+    other = SupervisorClient(node.directory / "supervisor.sock", node.events.put_nowait)
+    known = {c["id"]: c for c in (await other.connect())["containers"]}
+    assert known["stays"]["meta"] == {"restarts": 2}
+    await other.request("signal", id="ends", signal=9)
+    assert (await node.event())["container"]["code"] == 137
+    await other.close()
+    hello = await node.client.connect()
+    known = {c["id"]: c for c in hello["containers"]}
+    assert (known["stays"]["state"], known["ends"]["code"]) == ("running", 137)
+
+
+async def test_exec_passes_codes_terminals_and_refusals_on(node: Node) -> None:
+    await node.pod("u1")
+    await node.start("c1", "sleep", "1000", env={"GREETING": "hi"})
+    assert await node.run("c1", "echo $GREETING; exit 9") == (9, "hi\n")
+    running = await node.client.start_exec("c1", {"argv": ["tty"]}, [], tty=True)
+    assert await running.wait() == 0
+    assert os.read(running.terminal, 100).startswith(b"/dev/pts/")
+    os.close(running.terminal)
+    refused = await node.client.start_exec("c1", {"argv": ["nosuch"]}, [0, 1, 2])
+    with pytest.raises(StartRefused, match="executable file not found") as error:
+        await refused.wait()
+    assert error.value.code == 127
+
+
+async def test_a_lazy_container_starts_with_its_first_command(node: Node) -> None:
+    await node.pod("u1")
+    await node.client.request("start", containers=[{"id": "c1", "pod": "u1", "lazy": True}])
+    assert await node.run("c1", "hostname; echo kept > /tmp/x") == (0, "web-0\n")
+    assert await node.run("c1", "cat /tmp/x") == (0, "kept\n")
+    assert node.events.empty()
+
+
+async def test_containers_of_a_pod_share_host_name_and_ipc(node: Node) -> None:
+    await node.pod("u1", shared=True)
+    await node.start("c1", "sleep", "1000")
+    await node.start("c2", "sleep", "1000")
+    script = "readlink /proc/self/ns/uts /proc/self/ns/ipc; hostname"
+    assert await node.run("c1", script) == await node.run("c2", script)
+
+
+async def test_a_shared_process_namespace_has_the_pause_process_first(node: Node) -> None:
+    await node.pod("u1", share_pids=True)
+    await node.start("c1", "sleep", "1111")
+    await node.start("c2", "sleep", "2222")
+    await node.event() if not node.events.empty() else None
+    _, output = await node.run("c1", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+    assert "sleep 1111" in output and "sleep 2222" in output
+
+
+async def test_an_ordinary_user_has_no_capabilities(node: Node) -> None:
+    await node.pod("u1")
+    await node.start("c1", "sleep", "1000", user=1000, group=2000, groups=[3000])
+    _, output = await node.run("c1", "id -u; id -G; grep CapEff /proc/self/status")
+    assert output.split() == ["1000", "2000", "3000", "CapEff:", "0000000000000000"]
+
+
+async def test_a_read_only_root_keeps_its_volumes_writable(node: Node, tmp_path: Path) -> None:
+    await node.pod("u1")
+    (tmp_path / "data").mkdir()
+    volume = {"source": str(tmp_path / "data"), "target": "/data"}
+    fixed = {"source": str(tmp_path / "data"), "target": "/fixed", "readonly": True}
+    await node.start("c1", "sleep", "1000", readonly=True, mounts=[volume, fixed])
+    code, output = await node.run("c1", "echo 1 > /data/x; touch /fixed/y; touch /etc/z")
+    assert code != 0 and output.count("Read-only file system") == 2
+    assert (tmp_path / "data" / "x").read_text() == "1\n"
+
+
+async def test_a_fork_bomb_stays_inside(node: Node) -> None:
+    hello = await node.client.request("hello")
+    if "pids" not in hello["cgroups"]["limits"]:
+        pytest.skip("no pids controller on this machine")
+    await node.pod("u1")
+    await node.start("c1", "sleep", "1000", limits={"pids": 8})
+    _, output = await node.run("c1", "for i in 1 2 3 4 5 6 7 8 9; do sleep 100 & done")
+    assert "fork" in output.lower()
+
+
+async def test_killing_the_supervisor_ends_everything_it_started(node: Node) -> None:
+    await node.pod("u1")
+    event = await node.start("c1", "sh", "-c", "sleep 1000 & sleep 1000")
+    assert event["event"] == "started"
+    inside = f"/proc/{node.pid}/root/proc/{event['container']['pid']}"
+    pidfd = os.pidfd_open(node.pid)
+    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+    os.close(pidfd)
+    await until(lambda: not Path(f"/proc/{node.pid}/stat").exists())
+    assert not Path(inside).exists()
+    node.pid, _ = await launch(node.directory, f"netemu-test-{os.getpid()}")
+    await node.client.connect()
