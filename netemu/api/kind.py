@@ -128,6 +128,8 @@ class Kind(Resource):
     """Values of the field selectors beyond metadata.name and metadata.namespace."""
     schema: str = ""
     """Name of its definition in the OpenAPI document: `io.k8s.api.core.v1.Pod`."""
+    open_api: Mapping[str, Any] | None = field(default=None, compare=False, repr=False)
+    """The OpenAPI schema itself, for a kind that a CustomResourceDefinition made."""
     name_rule: str = "dns1123-subdomain"
     """How its names are checked: dns1123-subdomain, dns1123-label, dns1035-label, path-segment."""
     unconditional_update: bool = True
