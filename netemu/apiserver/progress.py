@@ -58,10 +58,10 @@ class Progress:
         moved = asyncio.Event()
         self._waiters.add(moved)
         try:
+            self._cache.bookmark_all()
             async with asyncio.timeout(timeout):
                 while self._lagging(wanted):
                     moved.clear()
-                    self._cache.bookmark_all()
                     await moved.wait()
         except TimeoutError:
             lagging = [f"{name} (at {at})" for name, at in self._lagging(wanted).items()]

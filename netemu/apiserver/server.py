@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from netemu.aio import Clock, SystemClock, spawn
 from netemu.api import kinds
@@ -38,13 +39,14 @@ def _no_kubelets(node: str) -> KubeletApi:
 
 
 class ApiServer:
-    """One cluster's API. `store` empty: SQLite in the cluster's data directory."""
+    """One cluster's API. Without `store` it is SQLite in the cluster's data directory."""
 
     def __init__(
         self,
         config: ClusterConfig,
         *,
         store: Store | None = None,
+        socket: Path | None = None,
         kubelets: Kubelets = _no_kubelets,
         clock: Clock | None = None,
         all_kinds: Sequence[Kind] = kinds.ALL,
@@ -52,6 +54,9 @@ class ApiServer:
     ) -> None:
         self.config = config
         self.store = store or SqliteStore(config.data_dir / "store.db", fsync=fsync)
+        self.socket = socket or config.api_socket
+        self.port = 0
+        """The TCP port on loopback, while `run` serves."""
         self.registry = Registry(all_kinds)
         self.cache = Cache(self.store, self.registry)
         self.progress = Progress(self.cache)
@@ -108,6 +113,7 @@ class ApiServer:
         try:
             async with asyncio.TaskGroup() as group:
                 await listeners.open(group)
+                self.port = listeners.port
                 spawn(group, Housekeeping(self.context).run(), name="api-housekeeping")
                 if ready is not None:
                     ready.set()

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from netemu.api.kind import Kind, Object
@@ -87,6 +87,8 @@ class Watcher:
         self._waiting: deque[Selected] = deque()
         self._wake: asyncio.Future[None] | None = None
         self._error: ApiError | None = None
+        self.on_cut: Callable[[], None] | None = None
+        """Called when the reader is cut off for being too slow."""
 
     def offer(self, change: Change) -> None:
         """Queue the change as this watcher sees it: a change of labels may let it in or out."""
@@ -111,9 +113,13 @@ class Watcher:
 
     def _put(self, event: Selected) -> None:
         self.revision = event.revision
+        if self._error is not None:
+            return
         if len(self._waiting) >= self._most:
             self.stop(ApiError("Expired", "the watch fell too far behind and was cut off"))
             self._waiting.clear()
+            if self.on_cut is not None:
+                self.on_cut()
             return
         self._waiting.append(event)
         self._notify()

@@ -3,18 +3,61 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from netemu.apiserver.http.handler import Handler
+from netemu.apiserver.http.sniff import Sniffer
 
 if TYPE_CHECKING:
     from netemu.apiserver.server import ApiServer
+
+_KEEPALIVE = 75.0
+_BACKLOG = 1024
+_FINISH_SECONDS = 0.1
+"""For requests in flight at the end; idle connections cost as much."""
 
 
 class Listeners:
     def __init__(self, server: ApiServer) -> None:
         self._server = server
+        self._listening: list[asyncio.Server] = []
+        self._http = web.Server(
+            Handler(server),
+            keepalive_timeout=_KEEPALIVE,
+            handler_cancellation=True,
+            access_log=None,
+        )
+        self.port = 0
+        """The TCP port on loopback, once listening."""
 
     async def open(self, group: asyncio.TaskGroup) -> None:
-        """Start to listen."""
+        """Listen; a socket file that a dead daemon left is replaced."""
+        config = self._server.config
+        loop = asyncio.get_running_loop()
+        path = self._server.socket
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
+        before = os.umask(0o177)  # the socket must never be open to others, not even for a moment
+        try:
+            self._listening.append(
+                await loop.create_unix_server(
+                    lambda: Sniffer(self._http), str(path), backlog=_BACKLOG
+                )
+            )
+        finally:
+            os.umask(before)
+        tcp = await loop.create_server(
+            lambda: Sniffer(self._http), "127.0.0.1", config.api_port, backlog=_BACKLOG
+        )
+        self._listening.append(tcp)
+        self.port = tcp.sockets[0].getsockname()[1]
 
     async def close(self) -> None:
         """End all connections."""
+        for listening in self._listening:
+            listening.close()
+        await self._http.shutdown(_FINISH_SECONDS)
+        self._server.socket.unlink(missing_ok=True)

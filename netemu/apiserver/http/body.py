@@ -1,0 +1,116 @@
+"""Reading what a client sent: bounded in size and time, as JSON, YAML or protobuf."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+import yaml
+from aiohttp import web
+
+from netemu.api.kind import Object
+from netemu.errors import ApiError
+
+MOST_BYTES = 3 * 1024 * 1024
+"""kube-apiserver's limit for a request body."""
+_SECONDS = 30.0
+_DEEPEST = 500
+
+JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.kubernetes.protobuf"
+_decode = msgspec.json.Decoder().decode
+
+
+async def read(request: web.BaseRequest) -> bytes:
+    """The whole body; ApiError when it is too large or does not come."""
+    too_large = ApiError(
+        "RequestEntityTooLarge", f"Request entity too large: limit is {MOST_BYTES}"
+    )
+    if (request.content_length or 0) > MOST_BYTES:
+        raise too_large
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(_SECONDS):
+            while part := await request.content.readany():
+                parts.append(part)
+                size += len(part)
+                if size > MOST_BYTES:
+                    raise too_large
+    except TimeoutError:
+        message = f"the request body did not arrive within {_SECONDS:g} s"
+        raise ApiError("Timeout", message, code=408) from None
+    return b"".join(parts)
+
+
+def media_type(request: web.BaseRequest) -> str:
+    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+
+def decode(data: bytes, media: str) -> Any:
+    """The body as JSON values. Without a Content-Type it is JSON."""
+    if media in (JSON, "", "text/plain", "application/x-www-form-urlencoded") or media.endswith(
+        "+json"
+    ):
+        return decode_json(data)
+    if media in (YAML, "text/yaml", "application/x-yaml") or media.endswith("+yaml"):
+        return decode_yaml(data)
+    if media == PROTOBUF:
+        return _decode_protobuf(data)
+    message = (
+        "the body of the request was in an unknown format - accepted media types include: "
+        f"{JSON}, {YAML}, {PROTOBUF}"
+    )
+    raise ApiError("UnsupportedMediaType", message)
+
+
+def decode_object(data: bytes, media: str) -> Object:
+    """A body that must be an object."""
+    found = decode(data, media)
+    if not isinstance(found, dict):
+        raise ApiError("BadRequest", "the request body must be an object, with apiVersion and kind")
+    return found
+
+
+def decode_json(data: bytes) -> Any:
+    try:
+        return _decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ApiError("BadRequest", f"the request body is not valid JSON: {error}") from error
+
+
+class _Loader(yaml.CSafeLoader):
+    """YAML as JSON has it: no dates."""
+
+
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith(":timestamp")]
+    for first, resolvers in yaml.CSafeLoader.yaml_implicit_resolvers.items()
+}
+
+
+def decode_yaml(data: bytes) -> Any:
+    """One YAML document, without aliases: they could stand for exponentially much."""
+    if data[:1] in b"{[" and data:
+        try:
+            return _decode(data)
+        except msgspec.DecodeError:
+            pass  # YAML's flow style looks much the same
+    try:
+        depth = 0
+        for event in yaml.parse(data, Loader=yaml.CSafeLoader):
+            if isinstance(event, yaml.AliasEvent):
+                raise ApiError("BadRequest", "YAML aliases are not accepted in a request body")
+            depth += isinstance(event, yaml.CollectionStartEvent)
+            depth -= isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise ApiError("BadRequest", "the request body is nested too deeply")
+        found = yaml.load(data, Loader=_Loader)
+        return msgspec.json.decode(msgspec.json.encode(found))
+    except (yaml.YAMLError, msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
+        raise ApiError("BadRequest", f"the request body is not valid YAML: {error}") from error
+
+
+def _decode_protobuf(data: bytes) -> Any:
+    message = f"the body of the request was in an unknown format: {PROTOBUF}, {len(data)} bytes"
+    raise ApiError("UnsupportedMediaType", message)

@@ -1,0 +1,99 @@
+"""One request on its way through the server, and the ways to answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from netemu.api.kind import Kind, Object
+from netemu.apiserver.http.negotiation import JSON, form_of
+from netemu.apiserver.http.render import Renderer, encode
+from netemu.apiserver.http.requestinfo import RequestInfo
+from netemu.apiserver.pipeline.context import Context, Options
+from netemu.errors import ApiError
+
+if TYPE_CHECKING:
+    from netemu.apiserver.server import ApiServer
+
+MANAGER_BYTES = 128
+
+
+@dataclass(slots=True)
+class Call:
+    server: ApiServer
+    request: web.BaseRequest
+    info: RequestInfo
+    query: Mapping[str, str]
+    warnings: list[str] = field(default_factory=list)
+    user: Any = None
+
+    @property
+    def ctx(self) -> Context:
+        return self.server.context
+
+    def renderer(self, kind: Kind) -> Renderer:
+        """How this client wants objects of `kind`; ApiError NotAcceptable if it cannot be."""
+        return Renderer(
+            kind=kind,
+            api_version=self.info.api_version,
+            form=form_of(self.request.headers.get("Accept", "")),
+            include=self.query.get("includeObject") or "Metadata",
+            now=self.ctx.clock.now(),
+        )
+
+    def options(self) -> Options:
+        """Create, update and patch options of the query."""
+        return Options(
+            dry_run=self.dry_run(),
+            field_manager=self._manager(),
+            force=self.query.get("force") in ("true", "1"),
+        )
+
+    def dry_run(self) -> bool:
+        value = self.query.get("dryRun", "")
+        if value not in ("", "All"):
+            message = f'dryRun: Unsupported value: "{value}": supported values: "All"'
+            raise ApiError("Invalid", message)
+        return value == "All"
+
+    def _manager(self) -> str:
+        """`fieldManager`, or the User-Agent up to its first slash."""
+        named = self.query.get("fieldManager", "")
+        if len(named) > MANAGER_BYTES:
+            raise ApiError(
+                "Invalid", f"fieldManager: Too long: may not be more than {MANAGER_BYTES}"
+            )
+        return named or self.request.headers.get("User-Agent", "").partition("/")[0] or "unknown"
+
+    def number(self, key: str) -> int | None:
+        """A query parameter that must be a whole number."""
+        text = self.query.get(key, "")
+        if not text:
+            return None
+        try:
+            return int(text)
+        except ValueError:
+            raise ApiError("BadRequest", f'{key}: invalid number "{text}"') from None
+
+    def answer(self, data: bytes, *, status: int = 200, content_type: str = JSON) -> web.Response:
+        headers = CIMultiDict({"Content-Type": content_type, "Cache-Control": "no-cache, private"})
+        for warning in self.warnings:
+            text = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+            headers.add("Warning", f'299 - "{text}"')
+        return web.Response(body=data, status=status, headers=headers)
+
+    def json(self, document: Object, *, status: int = 200) -> web.Response:
+        return self.answer(encode(document), status=status)
+
+    def text(self, text: str, *, status: int = 200) -> web.Response:
+        return self.answer(text.encode(), status=status, content_type="text/plain; charset=utf-8")
+
+
+def success(**details: Any) -> Object:
+    """A `v1/Status` that says that it went well."""
+    status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+    return status | ({"details": details} if details else {})

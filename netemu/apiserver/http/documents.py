@@ -1,0 +1,76 @@
+"""What is not about a resource: version, health, discovery, OpenAPI, and netemu's own."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from netemu.apiserver.http import body
+from netemu.apiserver.http.call import Call
+from netemu.apiserver.registry import UNKNOWN_PATH
+from netemu.errors import ApiError
+
+Document = Callable[[Call], Awaitable[web.StreamResponse]]
+
+MAJOR, MINOR = "1", "36"
+VERSION = {
+    "major": MAJOR,
+    "minor": MINOR,
+    "gitVersion": f"v{MAJOR}.{MINOR}.0+netemu",
+    "gitCommit": "",
+    "gitTreeState": "clean",
+    "buildDate": "2026-01-01T00:00:00Z",
+    "goVersion": "",
+    "compiler": "",
+    "platform": "linux/amd64",
+}
+
+
+async def serve_document(call: Call) -> web.StreamResponse:
+    path = call.info.path.rstrip("/")
+    found = _EXACT.get((call.request.method, path))
+    if found is None:
+        if any(known == path for _, known in _EXACT):
+            raise ApiError("MethodNotAllowed", "the method is not allowed on this path")
+        raise ApiError("NotFound", UNKNOWN_PATH)
+    return await found(call)
+
+
+async def _version(call: Call) -> web.StreamResponse:
+    return call.json(dict(VERSION))
+
+
+async def _health(call: Call) -> web.StreamResponse:
+    if "verbose" in call.query:
+        checks = "[+]ping ok\n[+]store ok\n"
+        return call.text(f"{checks}{call.info.path.strip('/')} check passed\n")
+    return call.text("ok")
+
+
+async def _report_progress(call: Call) -> web.StreamResponse:
+    found = body.decode_object(await body.read(call.request), body.media_type(call.request))
+    component, revision = found.get("component"), found.get("revision")
+    if not isinstance(component, str) or not isinstance(revision, int) or not component:
+        raise ApiError("BadRequest", "progress is {component: string, revision: number}")
+    call.server.progress.report(component, revision)
+    return call.json({})
+
+
+async def _barrier(call: Call) -> web.StreamResponse:
+    try:
+        timeout = float(call.query.get("timeout", "30"))
+    except ValueError:
+        raise ApiError("BadRequest", "timeout must be a number of seconds") from None
+    done = await call.server.progress.barrier(call.number("revision") or 0, timeout=timeout)
+    return call.json(done)
+
+
+_EXACT: dict[tuple[str, str], Document] = {
+    ("GET", "/version"): _version,
+    ("GET", "/healthz"): _health,
+    ("GET", "/livez"): _health,
+    ("GET", "/readyz"): _health,
+    ("POST", "/netemu/v1/progress"): _report_progress,
+    ("POST", "/netemu/v1/barrier"): _barrier,
+}

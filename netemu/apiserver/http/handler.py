@@ -1,0 +1,102 @@
+"""From a request to its answer: who asks, for what, may he, and which function does it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from aiohttp import web
+
+from netemu.api.kind import Kind
+from netemu.apiserver.http import lists, objects, subresources, watches
+from netemu.apiserver.http.call import Call
+from netemu.apiserver.http.documents import serve_document
+from netemu.apiserver.http.negotiation import JSON
+from netemu.apiserver.http.render import encode
+from netemu.apiserver.http.requestinfo import parse
+from netemu.apiserver.registry import UNKNOWN_PATH
+from netemu.errors import ApiError
+
+if TYPE_CHECKING:
+    from netemu.apiserver.server import ApiServer
+
+log = logging.getLogger(__name__)
+
+Verb = Callable[[Call, Kind], Awaitable[web.StreamResponse]]
+
+_COLLECTION: dict[str, Verb] = {
+    "list": lists.list_objects,
+    "watch": watches.watch_objects,
+    "create": objects.create_object,
+    "deletecollection": objects.delete_collection,
+}
+_OBJECT: dict[str, Verb] = {
+    "get": objects.get_object,
+    "update": objects.update_object,
+    "patch": objects.patch_one,
+    "delete": objects.delete_one,
+    "watch": watches.watch_objects,
+}
+_PARTS = ("status", "scale")
+"""Subresources that are read and written as the object itself is."""
+
+
+class Handler:
+    """What aiohttp's server calls for each request."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self._server = server
+
+    async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await self._answer(request)
+        except ApiError as error:
+            return _failure(error)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception:
+            where = {"method": request.method, "path": request.path}
+            log.exception("request failed", extra={"kv": where})
+            message = "an error on the server: the daemon's log has it"
+            return _failure(ApiError("InternalError", message))
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        raw_path = request.raw_path.partition("?")[0]
+        query = request.query
+        call = Call(self._server, request, parse(request.method, raw_path, query), query)
+        if not call.info.is_resource:
+            return await serve_document(call)
+        info = call.info
+        kind = self._server.registry.find(info.group, info.version, info.plural)
+        if kind is None or (info.namespace and not kind.namespaced and kind.plural != "namespaces"):
+            raise ApiError("NotFound", UNKNOWN_PATH, details={})
+        return await self._verb(call, kind)(call, kind)
+
+    def _verb(self, call: Call, kind: Kind) -> Verb:
+        info = call.info
+        if info.subresource and info.subresource not in _PARTS:
+            return subresources.find(call, kind)
+        if info.subresource and info.subresource not in kind.subresources:
+            raise ApiError("NotFound", UNKNOWN_PATH)
+        allowed = _OBJECT if info.name else _COLLECTION
+        verb = allowed.get(info.verb)
+        if verb is None or (info.subresource and info.verb not in ("get", "update", "patch")):
+            raise not_allowed()
+        if not info.subresource and info.verb not in kind.verbs:
+            raise not_allowed()
+        return verb
+
+
+def not_allowed() -> ApiError:
+    message = "the server does not allow this method on the requested resource"
+    return ApiError("MethodNotAllowed", message)
+
+
+def _failure(error: ApiError) -> web.Response:
+    response = web.Response(body=encode(error.to_status()), status=error.code, content_type=JSON)
+    retry = error.details.get("retryAfterSeconds")
+    if retry:
+        response.headers["Retry-After"] = str(retry)
+    return response

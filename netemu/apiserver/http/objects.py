@@ -1,0 +1,152 @@
+"""get, create, update, patch, delete and deletecollection over HTTP."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from netemu.api import meta
+from netemu.api.kind import Kind, Object
+from netemu.apiserver.http import body
+from netemu.apiserver.http.call import Call, success
+from netemu.apiserver.http.deleteoptions import delete_options
+from netemu.apiserver.http.lists import chosen
+from netemu.apiserver.pipeline.create import create
+from netemu.apiserver.pipeline.delete import delete
+from netemu.apiserver.pipeline.patch import SUPPORTED, patch_object, unsupported
+from netemu.apiserver.pipeline.subresources import scale_of, update_scale
+from netemu.apiserver.pipeline.update import update
+from netemu.client.protocol import APPLY_PATCH
+from netemu.errors import ApiError
+
+
+async def get_object(call: Call, kind: Kind) -> web.StreamResponse:
+    info = call.info
+    renderer = call.renderer(kind)
+    revision = call.number("resourceVersion") or 0
+    await call.ctx.cache.reach(revision)
+    entry = call.ctx.find(kind, info.namespace, info.name)
+    if info.subresource == "scale":
+        return call.json(scale_of(kind, entry.object))
+    return call.answer(renderer.entry(entry))
+
+
+async def create_object(call: Call, kind: Kind) -> web.StreamResponse:
+    renderer = call.renderer(kind)
+    obj = await read_object(call, kind)
+    if kind.namespaced and not call.info.namespace:
+        raise ApiError("BadRequest", "a namespace is needed in the path of this request")
+    done = await create(call.ctx, kind, call.info.namespace, obj, call.options())
+    return call.answer(renderer.one(done), status=201)
+
+
+async def update_object(call: Call, kind: Kind) -> web.StreamResponse:
+    info = call.info
+    renderer = call.renderer(kind)
+    if info.subresource == "scale":
+        scale = body.decode_object(await body.read(call.request), body.media_type(call.request))
+        done = await update_scale(call.ctx, kind, info.namespace, info.name, scale, call.options())
+        return call.json(done)
+    obj = await read_object(call, kind)
+    _check_names(call, kind, obj)
+    done = await update(
+        call.ctx, kind, info.namespace, obj, call.options(), subresource=info.subresource
+    )
+    return call.answer(renderer.one(done))
+
+
+def _check_names(call: Call, kind: Kind, obj: Object) -> None:
+    """The object may leave out where it is, but not say something else."""
+    metadata = obj["metadata"]
+    name = metadata.setdefault("name", call.info.name)
+    if name != call.info.name:
+        message = f"the name of the object ({name}) does not match the name on the URL"
+        raise ApiError("BadRequest", f"{message} ({call.info.name})")
+    if kind.namespaced:
+        space = metadata.setdefault("namespace", call.info.namespace)
+        if space != call.info.namespace:
+            message = f"the namespace of the object ({space}) does not match the namespace on the"
+            raise ApiError("BadRequest", f"{message} URL ({call.info.namespace})")
+
+
+async def read_object(call: Call, kind: Kind) -> Object:
+    """The body as an object of `kind`; fieldValidation as the query says."""
+    media = body.media_type(call.request)
+    obj = body.decode_object(await body.read(call.request), media)
+    check_kind(call, kind, obj)
+    return obj
+
+
+def check_kind(call: Call, kind: Kind, obj: Object) -> None:
+    """The body may leave out its kind and version, but not say others."""
+    stated, version = obj.get("kind") or kind.kind, obj.get("apiVersion") or call.info.api_version
+    if version != call.info.api_version:
+        message = f"the API version in the data ({version}) does not match the expected API version"
+        raise ApiError("BadRequest", f"{message} ({call.info.api_version})")
+    if stated != kind.kind:
+        message = f'{stated} in version "{kind.version}" cannot be handled as a {kind.kind}'
+        raise ApiError("BadRequest", f"{message}: converting ({stated}) to ({kind.kind})")
+    if not isinstance(obj.get("metadata", {}), dict):
+        raise ApiError("BadRequest", "metadata must be an object")
+    obj["kind"], obj["apiVersion"] = kind.kind, kind.api_version
+    obj.setdefault("metadata", {})
+
+
+async def patch_one(call: Call, kind: Kind) -> web.StreamResponse:
+    info = call.info
+    renderer = call.renderer(kind)
+    media = body.media_type(call.request)
+    if media not in SUPPORTED:
+        raise unsupported(media)
+    data = await body.read(call.request)
+    patch: Any = body.decode_yaml(data) if media == APPLY_PATCH else body.decode_json(data)
+    if info.subresource == "scale":
+        done = await update_scale(
+            call.ctx, kind, info.namespace, info.name, patch, call.options(), content_type=media
+        )
+        return call.json(done)
+    done = await patch_object(
+        call.ctx,
+        kind,
+        info.namespace,
+        info.name,
+        patch,
+        media,
+        call.options(),
+        subresource=info.subresource,
+    )
+    return call.answer(renderer.one(done))
+
+
+async def delete_one(call: Call, kind: Kind) -> web.StreamResponse:
+    renderer = call.renderer(kind)
+    options = await delete_options(call)
+    last, gone = await delete(call.ctx, kind, call.info.namespace, call.info.name, options)
+    if not gone or call.ctx.strategy(kind).returns_deleted:
+        return call.answer(renderer.one(last))
+    details = {"name": meta.name(last), "kind": kind.plural, "uid": meta.uid(last)}
+    if kind.group:
+        details["group"] = kind.group
+    return call.json(success(**details))
+
+
+async def delete_collection(call: Call, kind: Kind) -> web.StreamResponse:
+    """Delete all that labels and fields select; those that change meanwhile too."""
+    renderer = call.renderer(kind)
+    options = await delete_options(call)
+    selection = chosen(call, kind)
+    entries = [
+        entry
+        for entry in call.ctx.cache.of(kind).entries(selection.namespace)
+        if selection.matches(entry.object)
+    ]
+    for entry in entries:
+        try:
+            await delete(
+                call.ctx, kind, meta.namespace(entry.object), meta.name(entry.object), options
+            )
+        except ApiError as error:
+            if error.reason != "NotFound":
+                raise
+    return call.answer(renderer.list(entries, {"resourceVersion": str(call.ctx.cache.revision)}))
