@@ -29,7 +29,9 @@ SECTIONS = {
         "apply": Entry("apply:apply", "Apply manifests; return when packets flow."),
         "create": Entry("create:create", "Create objects from files or from flags."),
         "get": Entry("get:get", "Show objects."),
-        "describe": Entry("describe:describe", "Show an object with all that belongs to it."),
+        "describe": Entry(
+            "describe.command:describe", "Show an object with all that belongs to it."
+        ),
         "delete": Entry("delete:delete", "Delete objects and wait until they are gone."),
         "logs": Entry("logs:logs", "Print the logs of a container."),
         "exec": Entry("exec:exec_", "Run a command in a pod, a node or an outside host."),

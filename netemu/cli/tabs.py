@@ -33,7 +33,7 @@ def _block(
         while last < end and len(rows[last]) - 1 > column:
             last += 1
         width = max(display_width(rows[i][column]) for i in range(row, last))
-        width = max(width + pad, low) if width or low else 0
+        width = max(width + pad, low)
         for i in range(row, last):
             cell = rows[i][column]
             out[i] += cell + " " * (width - display_width(cell))
