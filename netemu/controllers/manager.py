@@ -1,0 +1,72 @@
+"""Start all controllers, and tell when they have nothing left to do.
+
+informers = Informers(client)
+manager = ControllerManager(context)
+scheduler = Scheduler(client, informers, clock, events)
+async with TaskGroup() as group:          # the owner runs informers, event queue, and these two
+    spawn(group, informers.run(), …); spawn(group, manager.run(), …); …
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+
+from netemu.aio import spawn
+from netemu.api import kinds
+from netemu.api.kind import Resource
+from netemu.controllers.context import ControllerContext
+from netemu.controllers.controller import Controller
+from netemu.controllers.deployment.controller import DeploymentController
+from netemu.controllers.endpointslice.controller import EndpointSliceController
+from netemu.controllers.endpointslice.endpoints import EndpointsController
+from netemu.controllers.endpointslice.members import ServicePods
+from netemu.controllers.endpointslice.mirroring import EndpointSliceMirroringController
+from netemu.controllers.garbage.controller import GarbageCollector
+from netemu.controllers.namespace import NamespaceController
+from netemu.controllers.nodeipam import NodeIpamController
+from netemu.controllers.replicaset import ReplicaSetController, ReplicationControllerController
+from netemu.controllers.serviceaccount import ServiceAccountController
+from netemu.controllers.statefulset.controller import StatefulSetController
+
+Resources = Callable[[], Iterable[Resource]]
+
+
+def _all_kinds() -> Iterable[Resource]:
+    return kinds.ALL
+
+
+class ControllerManager:
+    """All controllers of one cluster, on one set of informers."""
+
+    def __init__(
+        self, context: ControllerContext, *, resources: Resources = _all_kinds, root_ca: str = ""
+    ) -> None:
+        """`resources()`: every kind that is served now. `root_ca`: PEM of the cluster's CA."""
+        self._context = context
+        members = ServicePods(context)
+        self.garbage = GarbageCollector(context, resources)
+        self.controllers: tuple[Controller, ...] = (
+            NodeIpamController(context),
+            ServiceAccountController(context, root_ca),
+            NamespaceController(context, resources),
+            DeploymentController(context),
+            ReplicaSetController(context),
+            ReplicationControllerController(context),
+            StatefulSetController(context),
+            EndpointSliceController(context, members),
+            EndpointsController(context, members),
+            EndpointSliceMirroringController(context),
+            self.garbage,
+        )
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            for controller in self.controllers:
+                spawn(group, controller.run(), name=controller.name)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no controller works on anything or has anything waiting, delays apart."""
+        return not any(c.busy or len(c.queue) or c.held for c in self.controllers)

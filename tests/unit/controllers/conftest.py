@@ -1,0 +1,237 @@
+"""A cluster in memory: the real API server, controllers and scheduler; only the nodes are faked."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from netemu.aio import Clock, FakeClock, SystemClock, spawn
+from netemu.api import kinds
+from netemu.api.kind import Object
+from netemu.api.meta import is_deleting, key, name, namespace, timestamp, uid
+from netemu.apiserver.server import ApiServer
+from netemu.client.eventqueue import EventQueue
+from netemu.client.events import EventRecorder
+from netemu.client.informers import Informers
+from netemu.config.cluster import ClusterConfig
+from netemu.controllers.context import ControllerContext
+from netemu.controllers.manager import ControllerManager
+from netemu.errors import ApiError
+from netemu.scheduler.scheduler import Scheduler
+from netemu.store.memory import MemoryStore
+
+
+class FakeKubelets:
+    """All nodes' kubelets: bound pods become Ready at once, deleted ones go at once.
+
+    `hold` decides which pods stay Pending; `broken` which run without becoming Ready; `linger`
+    which stay although they are being deleted.
+    """
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._informer = cluster.informers.of(kinds.PODS)
+        self._todo: dict[str, None] = {}
+        self._wake = asyncio.Event()
+        self._addresses = itertools.count(2)
+        self.hold: Callable[[Object], bool] = lambda pod: False
+        self.broken: Callable[[Object], bool] = lambda pod: False
+        self.linger: Callable[[Object], bool] = lambda pod: False
+        self._informer.on_change(self._changed)
+
+    def _changed(self, old: Object | None, new: Object | None) -> None:
+        if new is not None and new["spec"].get("nodeName"):
+            self._todo[key(new)] = None
+            self._wake.set()
+
+    def again(self) -> None:
+        """Look at all pods again, after `hold` and the like were changed."""
+        for pod in self._informer.objects.values():
+            self._changed(None, pod)
+
+    async def run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            todo, self._todo = self._todo, {}
+            await asyncio.gather(*(self._look(where) for where in todo))
+
+    async def _look(self, where: str) -> None:
+        pod = self._informer.get(where)
+        if pod is None:
+            return
+        try:
+            if is_deleting(pod):
+                if not self.linger(pod):
+                    await self._cluster.client.delete(
+                        kinds.PODS, name(pod), namespace(pod), uid=uid(pod), grace_period_seconds=0
+                    )
+            elif not self.hold(pod):
+                await self._run(pod)
+        except ApiError as error:
+            if error.reason not in ("NotFound", "Conflict"):
+                raise
+
+    async def _run(self, pod: Object) -> None:
+        status = pod.get("status") or {}
+        if status.get("phase") in ("Succeeded", "Failed"):
+            return
+        ready = "False" if self.broken(pod) else "True"
+        if status.get("phase") == "Running" and _condition(status, "Ready") == ready:
+            return
+        number = next(self._addresses)
+        address = status.get("podIP") or f"10.244.{number // 254}.{number % 254 + 1}"
+        await self._cluster.client.update(
+            kinds.PODS,
+            {**pod, "status": self.status(pod, "Running", ready, address)},
+            subresource="status",
+        )
+
+    def status(self, pod: Object, phase: str, ready: str, address: str = "") -> Object:
+        now = timestamp(self._cluster.clock.now())
+        conditions = [
+            {"type": type_, "status": value, "lastProbeTime": None, "lastTransitionTime": now}
+            for type_, value in (
+                ("PodScheduled", "True"),
+                ("Initialized", "True"),
+                ("ContainersReady", ready),
+                ("Ready", ready),
+            )
+        ]
+        found: Object = {"phase": phase, "conditions": conditions, "startTime": now}
+        if address:
+            found |= {"podIP": address, "podIPs": [{"ip": address}]}
+        return found
+
+
+def _condition(status: Object, type_: str) -> str:
+    found = status.get("conditions") or ()
+    return next((c["status"] for c in found if c["type"] == type_), "")
+
+
+class Cluster:
+    """What a test drives; see `FakeKubelets` for what the nodes do."""
+
+    def __init__(self, clock: Clock, config: ClusterConfig) -> None:
+        self.clock, self.config = clock, config
+        self.server = ApiServer(config, store=MemoryStore(), clock=clock)
+
+    async def open(self) -> None:
+        await self.server.open()
+        self.client = self.server.local_client()
+        self.informers = Informers(self.client)
+        recorder = EventRecorder(self.client, "controller-manager", clock=self.clock)
+        self.events = EventQueue(recorder, self.clock)
+        context = ControllerContext(
+            client=self.client,
+            informers=self.informers,
+            clock=self.clock,
+            events=self.events,
+            config=self.config,
+        )
+        self.context = context
+        self.manager = ControllerManager(context, root_ca="PEM")
+        self.scheduler = Scheduler(self.client, self.informers, self.clock, self.events)
+        self.kubelets = FakeKubelets(self)
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            spawn(group, self.informers.run(), name="informers")
+            spawn(group, self.events.run(), name="events")
+            spawn(group, self.manager.run(), name="controllers")
+            spawn(group, self.scheduler.run(), name="scheduler")
+            spawn(group, self.kubelets.run(), name="kubelets")
+
+    async def add_node(self, named: str, **status: Any) -> Object:
+        allocatable = {"cpu": "32", "memory": "64Gi", "pods": "1023", **status}
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": named}}
+        made = await self.client.create(kinds.NODES, node)
+        ready = {
+            "type": "Ready",
+            "status": "True",
+            "reason": "KubeletReady",
+            "lastHeartbeatTime": timestamp(self.clock.now()),
+            "lastTransitionTime": timestamp(self.clock.now()),
+        }
+        full = {"capacity": allocatable, "allocatable": allocatable, "conditions": [ready]}
+        patch = {"status": full}
+        return await self.client.patch(kinds.NODES, name(made), "", patch, subresource="status")
+
+    async def pods(self, **labels: str) -> list[Object]:
+        selector = ",".join(f"{k}={v}" for k, v in labels.items())
+        return (await self.client.list(kinds.PODS, "default", labels=selector)).items
+
+    async def until(
+        self, holds: Callable[[], Awaitable[Any]], *, what: str = "", timeout: float = 10.0
+    ) -> Any:
+        """The first true result of `holds`, asked after every change in the store."""
+        last: Any = None
+        try:
+            async with asyncio.timeout(timeout):
+                while not (last := await holds()):
+                    await self.moved()
+        except TimeoutError:
+            raise AssertionError(f"not within {timeout} s: {what or holds}") from None
+        return last
+
+    async def moved(self) -> None:
+        """Until the store's revision moves; with a fake clock also time, step by step."""
+        before = self.server.cache.revision
+        for _ in range(400):
+            await asyncio.sleep(0)
+            if self.server.cache.revision != before:
+                return
+        if isinstance(self.clock, FakeClock):
+            await self.clock.advance(0.05)
+        else:
+            await asyncio.sleep(0.001)
+
+    async def settle(self, seconds: float = 0.0) -> None:
+        """Until nothing moves any more; `seconds` of the fake clock go by first."""
+        if seconds and isinstance(self.clock, FakeClock):
+            await self.clock.advance(seconds)
+        quiet = 0
+        while quiet < 40:
+            before = self.server.cache.revision
+            if isinstance(self.clock, FakeClock):
+                await self.clock.advance(0.05)
+            else:
+                await asyncio.sleep(0.005)
+            still = self.server.cache.revision == before and self.manager.idle
+            quiet = quiet + 1 if still else 0
+
+
+@asynccontextmanager
+async def running(
+    *, nodes: int = 3, clock: Clock | None = None, config: ClusterConfig | None = None
+) -> AsyncIterator[Cluster]:
+    cluster = Cluster(clock or FakeClock(), config or ClusterConfig())
+    await cluster.open()
+    async with asyncio.TaskGroup() as group:
+        task = spawn(group, cluster.run(), name="cluster")
+        await cluster.informers.wait_synced()
+        for index in range(nodes):
+            await cluster.add_node(f"node-{index + 1}")
+        yield cluster
+        task.cancel()
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[Cluster]:
+    """Three nodes and a fake clock."""
+    async with running() as found:
+        yield found
+
+
+@pytest.fixture
+def start_cluster() -> Callable[..., Any]:
+    """`async with start_cluster(nodes=…, clock=…) as cluster`."""
+    return running
+
+
+__all__ = ["SystemClock"]
