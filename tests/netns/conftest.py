@@ -1,0 +1,100 @@
+"""The privileged tier: it runs as root, says what it lacks, and proves that it left nothing.
+
+NETEMU_REQUIRE=netns,vxlan,… names what must be there: a test that lacks it fails instead of being
+skipped, and so does a run in which nothing ran.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from netemu.errors import CapabilityError
+from netemu.node import capabilities
+
+
+def _load(name: str) -> ModuleType:
+    """A module beside this file; tests are no package."""
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
+        assert spec is not None and spec.loader is not None
+        sys.modules[name] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+host_state = _load("host_state")
+
+_required = {name for name in os.environ.get("NETEMU_REQUIRE", "").split(",") if name}
+_ran: list[str] = []
+_HERE = str(Path(__file__).parent)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Everything in this directory belongs to the tier."""
+    for item in items:
+        if str(item.path).startswith(_HERE):
+            item.add_marker(pytest.mark.netns)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "needs(*capabilities): names of netemu.node.capabilities that a test needs"
+    )
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    wanted = ["root", "netns"]
+    for marker in item.iter_markers("needs"):
+        wanted += marker.args
+    for name in wanted:
+        try:
+            capabilities.require(name)
+        except CapabilityError as error:
+            if name in _required or "netns" in _required and name == "root":
+                pytest.fail(f"{error} (NETEMU_REQUIRE asks for it)")
+            pytest.skip(f"{error} ({error.hint})")
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    if report.when == "call" and report.nodeid.startswith("tests/netns") and not report.skipped:
+        _ran.append(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Nothing ran, although the tier was asked for: that is a failure."""
+    if "netns" in _required and not _ran and not session.config.option.collectonly:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        print("\nthe netns tier ran no test, and NETEMU_REQUIRE asks for it", file=sys.stderr)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _unchanged_by_all() -> Iterator[None]:
+    """The host is after the session as it was before."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.environ[host_state.MARKER] = uuid.uuid4().hex
+    before = host_state.observe()
+    yield
+    left = host_state.wait_until_as(before)
+    assert left == [], "\n".join(left)
+
+
+@pytest.fixture(autouse=True)
+def _unchanged_by_each(_unchanged_by_all: None) -> Iterator[None]:
+    """The host is after each test as it was before."""
+    if os.geteuid() != 0:
+        yield
+        return
+    before = host_state.observe()
+    yield
+    left = host_state.wait_until_as(before)
+    assert left == [], "\n".join(left)
