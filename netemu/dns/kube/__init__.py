@@ -1,0 +1,1 @@
+"""Kubernetes objects as DNS data: stripped views, indexes, and what a name means."""

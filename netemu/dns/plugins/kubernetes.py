@@ -1,0 +1,364 @@
+"""kubernetes: names of Services, endpoints and pods; see `kube/lookup.py` for what a name means.
+
+    kubernetes [ZONES…] {
+        pods disabled|insecure|verified      endpoint_pod_names      ttl 0..3600
+        namespaces NS…                       labels EXPR             namespace_labels EXPR
+        noendpoints                          ignore empty_service    startup_timeout DURATION
+        fallthrough [ZONES…]                 endpoint, kubeconfig, tls: accepted, the API is given
+    }
+
+https://coredns.io/plugins/kubernetes/, the answers as of CoreDNS 1.13
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from netemu.dns import wire
+from netemu.dns.corefile import Line
+from netemu.dns.kube.lookup import (
+    DISABLED,
+    INSECURE,
+    VERIFIED,
+    Asked,
+    Item,
+    View,
+    find,
+    parse,
+    pod_address,
+    reverse,
+    reverse_address,
+)
+from netemu.dns.kube.objects import NO_PORT
+from netemu.dns.kube.store import SOA, Wanted
+from netemu.dns.message import LASTING, ONCE, Query, Reply
+from netemu.dns.plugin import (
+    Block,
+    Fall,
+    Plugin,
+    duration_of,
+    fall_of,
+    match,
+    number_of,
+    one_arg,
+    zones_of,
+)
+from netemu.dns.records import Record, address, cname, soa, srv, txt
+
+VERSION = b"1.1.0"
+VERSION_TTL = 28800
+NEGATIVE_TTL = 300
+"""The SOA in a negative answer lives at most this long."""
+MAX_CHAIN = 8
+"""ExternalNames that lead to each other inside the zone."""
+
+
+class Kubernetes(Plugin):
+    name = "kubernetes"
+
+    def __init__(self, block: Block, zones: tuple[bytes, ...]) -> None:
+        self.zones = frozenset(zones)
+        forward = [z for z in zones if not z.endswith(b"\x04arpa\0")]
+        self.primary = (forward or list(zones))[0]
+        self.runtime = block.runtime
+        self.block = block
+        self.ttl = 5
+        self.fall = Fall()
+        self.startup_timeout = 5.0
+        self.view: View
+
+    def ready(self) -> bool:
+        return self.view.store.synced
+
+    async def serve(self, query: Query) -> Reply:
+        start = match(self.zones, query)
+        if start is None:
+            return await self.next.serve(query)
+        zone = query.asked[start:]
+        if query.qtype in (wire.AXFR, wire.IXFR):
+            return Reply(wire.REFUSED, keep=LASTING, plugin=self.name)
+        asked = self._asked(query, start)
+        reply = Reply(authoritative=True, keep=LASTING, plugin=self.name)
+        tags: list[object] = [asked.key] if asked else []
+        if asked and asked.branch == "pod":
+            tags.append(pod_address(asked.service))
+        found = await self._records(query, zone, start, asked, reply, tags)
+        if not found and self.fall.through(query):
+            return await self.next.serve(query)
+        if not found:
+            synced = self.view.store.synced
+            reply.rcode = wire.NXDOMAIN if synced else wire.SERVFAIL
+            reply.keep = LASTING if synced else ONCE
+        if not reply.answer:
+            reply.authority.append(self._soa(zone, min(self.ttl, NEGATIVE_TTL)))
+        if reply.authority or (reply.answer and reply.answer[0].type == wire.SOA):
+            tags.append(SOA)
+        reply.tags = tuple(tags)
+        return reply
+
+    async def _records(
+        self,
+        query: Query,
+        zone: bytes,
+        start: int,
+        asked: Asked | None,
+        reply: Reply,
+        tags: list[object],
+    ) -> bool:
+        """Fill `reply` in; False when the name does not exist."""
+        qtype, apex = query.qtype, start == 0
+        if qtype in (wire.A, wire.AAAA):
+            if query.name[:start] == b"\x02ns\x03dns":
+                self._name_servers(query, zone, reply)
+                return True
+            items = find(self.view, asked) if asked else None
+            return await self._addresses(query, zone, items, reply, tags, ())
+        if qtype == wire.SOA:
+            if apex:
+                reply.answer.append(self._soa(zone, self.ttl))
+            return True
+        if qtype == wire.NS and apex:
+            self._name_servers(query, zone, reply)
+            return True
+        if qtype == wire.TXT:
+            return self._text(query, start, asked, reply)
+        if qtype == wire.PTR:
+            return self._pointers(query, asked, reply, tags)
+        items = find(self.view, asked) if asked else None
+        if items is None:
+            return False
+        if qtype == wire.SRV:
+            self._services(query, zone, items, reply)
+        elif qtype == wire.CNAME and items and items[0].target:
+            reply.answer.append(cname(query.asked, self.ttl, items[0].target))
+        return True
+
+    def _asked(self, query: Query, start: int) -> Asked | None:
+        labels = wire.labels(query.name[:start] + wire.ROOT)
+        return parse([label.decode("latin-1") for label in labels])
+
+    async def _addresses(
+        self,
+        query: Query,
+        zone: bytes,
+        items: list[Item] | None,
+        reply: Reply,
+        tags: list[object],
+        chain: tuple[bytes, ...],
+    ) -> bool:
+        if items is None:
+            return False
+        size = 4 if query.qtype == wire.A else 16
+        for packed in dict.fromkeys(item.address for item in items if len(item.address) == size):
+            reply.answer.append(address(query.asked, self.ttl, packed))
+        for item in items:
+            if item.target:
+                await self._follow(query, zone, item.target, reply, tags, chain)
+        return True
+
+    async def _follow(
+        self,
+        query: Query,
+        zone: bytes,
+        target: bytes,
+        reply: Reply,
+        tags: list[object],
+        chain: tuple[bytes, ...],
+    ) -> None:
+        """An ExternalName: the CNAME, and what its target has, from here or from upstream."""
+        lower = target.lower()
+        if lower == query.name or lower in chain or len(chain) >= MAX_CHAIN:
+            return
+        link = cname(query.asked, self.ttl, target)
+        inner = query.ask(target, query.qtype)
+        start = match((zone.lower(),), inner)
+        if start is not None:
+            asked = self._asked(inner, start)
+            items = find(self.view, asked) if asked else None
+            tags.append(asked.key if asked else "")
+            ahead = Reply(keep=reply.keep)
+            await self._addresses(inner, zone, items, ahead, tags, (*chain, query.name))
+            if ahead.answer:
+                reply.answer += [link, *ahead.answer]
+            reply.keep = ahead.keep
+            return
+        reply.keep = ONCE
+        further = await self.runtime.resolve(inner, self.block)
+        reply.answer += [link, *further.answer]
+        reply.truncated = reply.truncated or further.truncated
+
+    def _services(self, query: Query, zone: bytes, items: list[Item], reply: Reply) -> None:
+        items = [item for item in items if not item.target]
+        weight = max(1, 100 // len(items)) if items else 0
+        answers: dict[Record, None] = {}
+        glue: dict[Record, None] = {}
+        for item in items:
+            if item.port == NO_PORT:
+                continue
+            target = wire.join((label.encode() for label in item.labels), zone)
+            answers[srv(query.asked, self.ttl, weight, item.port, target)] = None
+            glue[address(target, self.ttl, item.address)] = None
+        reply.answer += answers
+        reply.additional += glue
+
+    def _pointers(
+        self, query: Query, asked: Asked | None, reply: Reply, tags: list[object]
+    ) -> bool:
+        labels = [label.decode("latin-1") for label in query.labels]
+        packed = reverse_address(labels)
+        if packed is None:
+            return (find(self.view, asked) if asked else None) is not None
+        tags.append(packed)
+        names = reverse(self.view, packed)
+        for name in names:
+            target = wire.join((label.encode() for label in name), self.primary)
+            reply.answer.append(Record(query.asked, wire.PTR, self.ttl, target))
+        return bool(names)
+
+    def _text(self, query: Query, start: int, asked: Asked | None, reply: Reply) -> bool:
+        """TXT knows one name, `dns-version`; the zone's own name is not one (a quirk)."""
+        if query.name[:start] == b"\x0bdns-version":
+            reply.answer.append(txt(query.asked, VERSION_TTL, VERSION))
+            return True
+        return bool(start) and asked is not None and find(self.view, asked) is not None
+
+    def _name_servers(self, query: Query, zone: bytes, reply: Reply) -> None:
+        """NS with glue: the Services that lead to this server, else `ns.dns.<zone>`."""
+        reply.keep = ONCE
+        found: list[tuple[bytes, bytes]] = []
+        store = self.view.store
+        for local in self.runtime.local_addresses():
+            for slice_ in store.by_endpoint.get(local, ()):
+                service = store.services.get(slice_.service)
+                if service is not None and service.addresses:
+                    space, _, name = service.key.partition("/")
+                    target = wire.join((name.encode(), space.encode(), b"svc"), zone)
+                    found += [(target, packed) for packed in service.addresses]
+        default = wire.join((b"ns", b"dns"), zone)
+        found = found or [(default, local) for local in self.runtime.local_addresses()]
+        if query.qtype == wire.NS:
+            for target in dict.fromkeys(target for target, _ in found):
+                reply.answer.append(Record(query.asked, wire.NS, self.ttl, target))
+            reply.additional += [address(target, self.ttl, packed) for target, packed in found]
+            return
+        size = 4 if query.qtype == wire.A else 16
+        for packed in dict.fromkeys(packed for _, packed in found if len(packed) == size):
+            reply.answer.append(address(query.asked, self.ttl, packed))
+
+    def _soa(self, zone: bytes, ttl: int) -> Record:
+        return soa(
+            zone,
+            ttl,
+            primary=wire.join((b"ns", b"dns"), zone),
+            mailbox=wire.join((b"hostmaster",), zone),
+            serial=self.view.store.serial,
+            minimum=self.ttl,
+        )
+
+
+def setup(line: Line, block: Block) -> Plugin:
+    zones = zones_of(line, line.args) or block.zones
+    plugin = Kubernetes(block, zones)
+    state = _Settings(plugin)
+    for option in line.body:
+        handler = _OPTIONS.get(option.name)
+        if handler is None:
+            option.fail(f"is not an option of kubernetes; there are {', '.join(sorted(_OPTIONS))}")
+        handler(option, state)
+    wanted = Wanted(state.pods == VERIFIED, state.pod_names, state.labels, state.namespace_labels)
+    plugin.view = View(
+        store=block.runtime.store(wanted),
+        pods=state.pods,
+        namespaces=frozenset(state.namespaces),
+        ignore_empty=state.ignore_empty,
+        endpoints=state.endpoints,
+    )
+    return plugin
+
+
+class _Settings:
+    """What the options said, until the view is made of it."""
+
+    def __init__(self, plugin: Kubernetes) -> None:
+        self.plugin = plugin
+        self.pods = DISABLED
+        self.pod_names = False
+        self.labels = ""
+        self.namespace_labels = ""
+        self.namespaces: list[str] = []
+        self.ignore_empty = False
+        self.endpoints = True
+
+
+def _pods(line: Line, state: _Settings) -> None:
+    state.pods = one_arg(line)
+    if state.pods not in (DISABLED, INSECURE, VERIFIED):
+        line.fail(f"{state.pods!r} is not one of disabled, insecure, verified")
+
+
+def _ttl(line: Line, state: _Settings) -> None:
+    state.plugin.ttl = number_of(line, one_arg(line), 0, 3600)
+
+
+def _namespaces(line: Line, state: _Settings) -> None:
+    if not line.args:
+        line.fail("needs the name of a namespace")
+    state.namespaces += line.args
+
+
+def _ignore(line: Line, state: _Settings) -> None:
+    if one_arg(line) != "empty_service":
+        line.fail("the only thing to ignore is empty_service")
+    state.ignore_empty = True
+
+
+def _labels(line: Line, state: _Settings) -> None:
+    if not line.args:
+        line.fail("needs a label selector")
+    state.labels = " ".join(line.args)
+
+
+def _namespace_labels(line: Line, state: _Settings) -> None:
+    if not line.args:
+        line.fail("needs a label selector")
+    state.namespace_labels = " ".join(line.args)
+
+
+def _fallthrough(line: Line, state: _Settings) -> None:
+    state.plugin.fall = fall_of(line)
+
+
+def _startup(line: Line, state: _Settings) -> None:
+    state.plugin.startup_timeout = duration_of(line, one_arg(line))
+
+
+def _pod_names(line: Line, state: _Settings) -> None:
+    state.pod_names = True
+
+
+def _no_endpoints(line: Line, state: _Settings) -> None:
+    state.endpoints = False
+
+
+def _given(line: Line, state: _Settings) -> None:
+    """Where the API is: the command line says it."""
+
+
+_OPTIONS: dict[str, Callable[[Line, _Settings], None]] = {
+    "pods": _pods,
+    "ttl": _ttl,
+    "namespaces": _namespaces,
+    "ignore": _ignore,
+    "labels": _labels,
+    "namespace_labels": _namespace_labels,
+    "fallthrough": _fallthrough,
+    "startup_timeout": _startup,
+    "endpoint_pod_names": _pod_names,
+    "noendpoints": _no_endpoints,
+    "endpoint": _given,
+    "tls": _given,
+    "kubeconfig": _given,
+    "apiserver_qps": _given,
+    "apiserver_burst": _given,
+    "apiserver_max_inflight": _given,
+}

@@ -1,0 +1,1 @@
+"""Sockets, configurations and how a query runs through them."""

@@ -1,0 +1,275 @@
+"""Objects from the API server, listed and watched, decoded straight into stripped views.
+
+The shared informer keeps whole objects, which is 15 times the memory that an answer needs; so the
+resolver lists in pages and keeps the views only. What it holds up to is reported to the API, so
+that `apply` can wait for it.
+https://kubernetes.io/docs/reference/using-api/api-concepts/#efficient-detection-of-changes
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from netemu.aio import Clock, SystemClock, spawn
+from netemu.api.kind import Resource
+from netemu.client.http import HttpClient
+from netemu.dns.kube import objects
+from netemu.dns.kube.store import Store, Wanted
+from netemu.dns.source import apply, problems
+from netemu.dns.source.apply import Feed
+from netemu.errors import ApiError, NetemuError
+
+log = logging.getLogger(__name__)
+
+PAGE = 500
+WATCH_SECONDS = 3600
+FIRST_RETRY, LAST_RETRY = 0.1, 5.0
+CONFIG_MAPS = Resource(plural="configmaps", kind="ConfigMap")
+
+Programmed = Callable[[str, float], None]
+"""Told (kind of Service, seconds since the endpoints changed)."""
+
+
+class _Event(Struct, gc=False):
+    type: str
+    object: msgspec.Raw
+
+
+class _Revision(Struct, gc=False):
+    resourceVersion: str = "0"
+
+
+class _Bookmark(Struct, gc=False):
+    metadata: _Revision
+
+
+class _ConfigMap(Struct, gc=False):
+    metadata: Any = None
+    data: dict[str, str] | None = None
+
+
+_event = msgspec.json.Decoder(_Event).decode
+_bookmark = msgspec.json.Decoder(_Bookmark).decode
+
+
+class Watch:
+    """List, then watch, for ever; `revision` is what was handed on in full."""
+
+    def __init__(
+        self,
+        client: HttpClient,
+        resource: Resource,
+        shape: type[Any],
+        *,
+        namespace: str = "",
+        labels: str = "",
+        fields: str = "",
+        clock: Clock | None = None,
+    ) -> None:
+        self.client, self.resource, self.shape = client, resource, shape
+        self.namespace, self.selectors = (
+            namespace,
+            {"labelSelector": labels, "fieldSelector": fields},
+        )
+        self.clock = clock or SystemClock()
+        self.revision = 0
+        self.on_list: Callable[[list[Any]], None] = _nothing
+        self.on_event: Callable[[str, Any], None] = _no_event
+        self.on_progress: Callable[[], None] = _no_progress
+        self._decode = msgspec.json.Decoder(shape).decode
+
+    async def run(self) -> None:
+        retry = FIRST_RETRY
+        while True:
+            try:
+                if not self.revision:
+                    await self._list()
+                async for line in self._lines():
+                    self._take(line)
+                    retry = FIRST_RETRY
+                continue
+            except ApiError as error:
+                if error.code == 410:
+                    self.revision = 0
+                    continue
+                why: Exception = error
+            except (OSError, EOFError, asyncio.IncompleteReadError, ValueError) as error:
+                why = error
+            log.info(f"{self.resource.plural}: the API is away, next try in {retry:g} s: {why}")
+            await self.clock.sleep(retry)
+            retry = min(retry * 2, LAST_RETRY)
+
+    async def _list(self) -> None:
+        found: list[Any] = []
+        token, revision = "", "0"
+        while True:
+            params = {**self.selectors, "limit": str(PAGE), "continue": token}
+            response = await self.client.request(
+                "GET", self.resource.path(self.namespace), params=params
+            )
+            try:
+                body = await response.read()
+            finally:
+                self.client.finish(response)
+            page, revision, token, wrong = objects.decode_list(body, self.shape)
+            problems.tell(wrong)
+            found += page
+            if not token:
+                break
+        self.on_list(found)
+        self.revision = int(revision)
+        self.on_progress()
+
+    async def _lines(self) -> AsyncIterator[bytes]:
+        params = {
+            **self.selectors,
+            "watch": "true",
+            "resourceVersion": str(self.revision),
+            "allowWatchBookmarks": "true",
+            "timeoutSeconds": str(WATCH_SECONDS),
+        }
+        response = await self.client.request(
+            "GET", self.resource.path(self.namespace), params=params
+        )
+        try:
+            rest = b""
+            async for part in response.parts():
+                *lines, rest = (rest + part).split(b"\n")
+                for line in lines:
+                    if line:
+                        yield line
+        finally:
+            self.client.finish(response)
+
+    def _take(self, line: bytes) -> None:
+        event = _event(line)
+        if event.type == "ERROR":
+            raise ApiError.from_status(msgspec.json.decode(event.object))
+        revision = int(_bookmark(event.object).metadata.resourceVersion)
+        if event.type != "BOOKMARK":
+            try:
+                self.on_event(event.type, self._decode(event.object))
+            except msgspec.ValidationError as error:
+                problems.tell([f"{self.resource.kind} of a wrong shape: {error}"])
+        self.revision = max(self.revision, revision)
+        self.on_progress()
+
+
+class ApiSource:
+    """Feeds stores from one API server, and reports how far they are as `component`."""
+
+    def __init__(
+        self, group: asyncio.TaskGroup, client: HttpClient, *, component: str = ""
+    ) -> None:
+        self.group, self.client, self.component = group, client, component
+        self.programmed: Programmed | None = None
+        self._watches: list[Watch] = []
+        self._moved = asyncio.Event()
+        self._told = 0
+        if component:
+            spawn(group, self._report(), name="dns progress")
+
+    def fill(self, wanted: Wanted, store: Store) -> None:
+        waiting = {feed.resource.plural for feed in apply.feeds(wanted)}
+        for feed in apply.feeds(wanted):
+            self._feed(feed, wanted, store, waiting)
+
+    def _feed(self, feed: Feed, wanted: Wanted, store: Store, waiting: set[str]) -> None:
+        plural = feed.resource.plural
+        labels = {"services": wanted.labels, "namespaces": wanted.namespace_labels}.get(plural, "")
+        watch = Watch(self.client, feed.resource, feed.shape, labels=labels)
+
+        def on_list(listed: list[Any]) -> None:
+            now = time.time()
+            gone = set(store.keys(plural))
+            for raw in listed:
+                gone.discard(feed.key(raw))
+                feed.set(store, raw, True, wanted, now)
+            for key in gone:
+                feed.set(store, _absent(feed, key), False, wanted, now)
+            waiting.discard(plural)
+            store.synced = not waiting
+
+        def on_event(kind: str, raw: Any) -> None:
+            now = time.time()
+            feed.set(store, raw, kind != "DELETED", wanted, now)
+            if feed is apply.SLICES and self.programmed is not None and kind != "DELETED":
+                self._measure(store, raw, now)
+
+        watch.on_list, watch.on_event, watch.on_progress = on_list, on_event, self._moved.set
+        self._watches.append(watch)
+        spawn(self.group, watch.run(), name=f"dns watch {plural}")
+
+    def watch_corefile(
+        self, namespace: str, name: str, changed: Callable[[str | None], None]
+    ) -> None:
+        """Hand on the Corefile of a ConfigMap, now and on each change; None when there is none."""
+        watch = Watch(
+            self.client,
+            CONFIG_MAPS,
+            _ConfigMap,
+            namespace=namespace,
+            fields=f"metadata.name={name}",
+        )
+
+        def text(raw: Any) -> str | None:
+            return (raw.data or {}).get("Corefile")
+
+        watch.on_list = lambda found: changed(text(found[0]) if found else None)
+        watch.on_event = lambda kind, raw: changed(None if kind == "DELETED" else text(raw))
+        watch.on_progress = self._moved.set
+        self._watches.append(watch)
+        spawn(self.group, watch.run(), name="dns watch corefile")
+
+    def _measure(self, store: Store, raw: Any, now: float) -> None:
+        stamp = (raw.metadata.annotations or {}).get(objects.LAST_CHANGE)
+        if not stamp or self.programmed is None:
+            return
+        try:
+            since = now - datetime.fromisoformat(stamp).timestamp()
+        except ValueError:
+            return
+        held = store.slices.get(objects.key_of(raw.metadata))
+        self.programmed(store.service_kind(held), max(0.0, since))
+
+    async def _report(self) -> None:
+        """Say what all watches have handed on. Stores change in the same step, so it is served."""
+        while True:
+            await self._moved.wait()
+            self._moved.clear()
+            revision = min((watch.revision for watch in self._watches), default=0)
+            if revision <= self._told or len(self._watches) < 2:
+                continue
+            try:
+                await self.client.report_progress(self.component, revision)
+                self._told = revision
+            except (NetemuError, OSError, EOFError) as error:
+                log.info(f"progress could not be reported: {error}")
+                await asyncio.sleep(FIRST_RETRY)
+                self._moved.set()
+
+
+def _absent(feed: Feed, key: str) -> Any:
+    """A raw object that has nothing but the key of one that is gone."""
+    namespace, _, name = key.rpartition("/")
+    return msgspec.convert({"metadata": {"name": name, "namespace": namespace}}, type=feed.shape)
+
+
+def _nothing(found: list[Any]) -> None:
+    return None
+
+
+def _no_event(kind: str, raw: Any) -> None:
+    return None
+
+
+def _no_progress() -> None:
+    return None
