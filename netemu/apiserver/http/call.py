@@ -14,6 +14,7 @@ from netemu.apiserver.http.negotiation import JSON, form_of
 from netemu.apiserver.http.render import Renderer, encode
 from netemu.apiserver.http.requestinfo import RequestInfo
 from netemu.apiserver.pipeline.context import Context, Options
+from netemu.apiserver.pipeline.shape import field_validation
 from netemu.errors import ApiError
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ class Call:
             dry_run=self.dry_run(),
             field_manager=self._manager(),
             force=self.query.get("force") in ("true", "1"),
+            field_validation=field_validation(self.query.get("fieldValidation", "")),
+            warnings=self.warnings,
         )
 
     def dry_run(self) -> bool:

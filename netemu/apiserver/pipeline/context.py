@@ -27,11 +27,18 @@ ATTEMPTS = 20
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """CreateOptions, UpdateOptions and PatchOptions. Without a manager no ownership is tracked."""
+    """CreateOptions, UpdateOptions and PatchOptions.
+
+    Without `field_manager` no ownership is tracked; without `field_validation` (Strict, Warn or
+    Ignore) the object's shape is trusted. Both are for components in this process.
+    """
 
     dry_run: bool = False
     field_manager: str = ""
     force: bool = False
+    field_validation: str = ""
+    warnings: list[str] = field(default_factory=list)
+    """Filled on the way: what the client should be told besides the answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,7 @@ from netemu.api import invalid, meta, names, objectrules
 from netemu.api.kind import Kind, Object
 from netemu.apiserver.pipeline.context import PLAIN, Context, Options
 from netemu.apiserver.pipeline.ownership import track_create
+from netemu.apiserver.pipeline.shape import check_shape
 from netemu.errors import ApiError, not_found
 
 _GENERATED_ATTEMPTS = 8
@@ -18,6 +19,7 @@ async def create(
     ctx: Context, kind: Kind, namespace: str, obj: Object, options: Options = PLAIN
 ) -> Object:
     """Store `obj`, which is the pipeline's from here on; returns it as it was stored."""
+    obj = check_shape(kind, obj, options)
     if not isinstance(obj.get("metadata"), dict):
         obj["metadata"] = {}
     metadata = obj["metadata"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from netemu.api import meta, patch
+from netemu.api import meta, patch, strategic
 from netemu.api.kind import Kind, Object
 from netemu.apiserver.pipeline.context import PLAIN, Context, Options
 from netemu.apiserver.pipeline.update import modify
@@ -46,7 +46,7 @@ def patched(kind: Kind, old: Object, body: Any, content_type: str) -> Object:
     if content_type == MERGE_PATCH:
         return patch.apply_merge_patch(old, body)
     if content_type == STRATEGIC_MERGE_PATCH:
-        return patch.apply_merge_patch(old, body)  # replaced when api.strategic lands
+        return strategic.apply(old, body, kind)
     raise unsupported(content_type)
 
 

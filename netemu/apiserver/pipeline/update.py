@@ -18,6 +18,7 @@ from netemu.apiserver.pipeline.context import (
 )
 from netemu.apiserver.pipeline.create import validate
 from netemu.apiserver.pipeline.ownership import track_update
+from netemu.apiserver.pipeline.shape import check_shape
 from netemu.apiserver.watcher import Entry
 from netemu.errors import ApiError
 
@@ -63,7 +64,7 @@ async def modify(
     """Read, change and write back; again after a lost race, if `change` sets no revision."""
     for _ in range(ATTEMPTS):
         entry = ctx.find(kind, namespace, name)
-        new = change(entry.object)
+        new = check_shape(kind, change(entry.object), options)
         conditional = bool(new["metadata"].get("resourceVersion"))
         done = await _replace(ctx, kind, entry, new, options, subresource)
         if done is not None:

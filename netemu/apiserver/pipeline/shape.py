@@ -1,0 +1,38 @@
+"""Has an object the fields and types of its kind? What `fieldValidation` says decides.
+
+https://kubernetes.io/docs/reference/using-api/api-concepts/#field-validation
+"""
+
+from __future__ import annotations
+
+from netemu.api import schema
+from netemu.api.kind import Kind, Object
+from netemu.apiserver.pipeline.context import Options
+from netemu.errors import ApiError
+
+STRICT, WARN, IGNORE = "Strict", "Warn", "Ignore"
+
+
+def check_shape(kind: Kind, obj: Object, options: Options) -> Object:
+    """The object to go on with; without `field_validation` it is trusted as it is.
+
+    ApiError BadRequest for wrong types, and for unknown fields when Strict.
+    """
+    if not options.field_validation:
+        return obj
+    checked = schema.check(kind, obj)
+    if checked.errors:
+        raise schema.shape_error(kind, checked)
+    if checked.unknown and options.field_validation == STRICT:
+        raise schema.strict_error(kind, checked)
+    if checked.unknown and options.field_validation == WARN:
+        options.warnings.extend(schema.warnings(checked))
+    return checked.clean
+
+
+def field_validation(asked: str) -> str:
+    """The query parameter with its default; ApiError when it is none of the three."""
+    if asked in ("", STRICT, WARN, IGNORE):
+        return asked or WARN
+    message = f'fieldValidation: Unsupported value: "{asked}"'
+    raise ApiError("Invalid", f'{message}: supported values: "Ignore", "Strict", "Warn"')
