@@ -237,7 +237,7 @@ class NodeProxy:
             family.needs_full |= pending.full
             fresh = await self._decide(keys, view)
             await family.sync(fresh)
-            self._tell_left_out(family)
+            await self._tell_left_out(family)
         await self._health.sync(self._wanted_health())
 
     async def _seen(self, node: Object | None, view: NodeView) -> NodeView:
@@ -269,12 +269,12 @@ class NodeProxy:
                     )
         return wanted
 
-    def _tell_left_out(self, family: FamilyProxy) -> None:
+    async def _tell_left_out(self, family: FamilyProxy) -> None:
         for key in sorted(family.left_out):
             log.error("rules refused", extra={"kv": {"node": self._name, "service": key}})
             service = self._services.get(key)
             if service is not None and self._events is not None:
-                self._events.event(
+                await self._events.event(
                     service,
                     SERVICES,
                     "Warning",
@@ -317,9 +317,9 @@ class NodeProxy:
         async with self._syncing:
             if mode == self.options.mode:
                 return
+            shared = {"iptables", "ipvs"} == {self.options.mode, mode}
             former, self.options = self._families, replace(self.options, mode=mode)
             self._families = self._open_families(self.options)
-            shared = {"iptables", "ipvs"} == {former_mode(former), mode}
             if shared:
                 await _clean(former)
             for old, new in zip(former, self._families, strict=True):
@@ -334,10 +334,6 @@ class NodeProxy:
             await _clean(self._families)
             for family in self._families:
                 family.needs_full = True
-
-
-def former_mode(families: Sequence[FamilyProxy]) -> str:
-    return proxymodes.mode_of(families[0].backend) if families else ""
 
 
 async def _clean(families: Sequence[FamilyProxy]) -> None:

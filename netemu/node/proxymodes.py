@@ -7,6 +7,7 @@ import json
 from netemu.config.cluster import PROXY_MODES
 from netemu.node import netns
 from netemu.node.iptables import IptablesBackend
+from netemu.node.nftables import FLAT, NFTABLES, NftBackend
 from netemu.node.proxybackend import Backend
 
 PLACEHOLDER_DEVICE = "kube-ipvs0"
@@ -16,11 +17,11 @@ def open_backend(mode: str, path: str, family: int = 4, lock_file: str = "") -> 
     """The backend of `mode` in the namespace at `path`."""
     if mode == "iptables":
         return IptablesBackend(path, family, lock_file)
+    if mode == "nftables":
+        return NftBackend(path, family, NFTABLES)
+    if mode == "flat":
+        return NftBackend(path, family, FLAT)
     raise ValueError(f"unknown proxy mode {mode}; there are {', '.join(PROXY_MODES)}")
-
-
-def mode_of(backend: Backend) -> str:
-    return {"IptablesBackend": "iptables"}.get(type(backend).__name__, "")
 
 
 async def observe_addresses(path: str, family: int) -> tuple[str, ...]:

@@ -55,12 +55,17 @@ class ServiceNft:
     """What one ServicePort adds to the table."""
 
     elements: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Elements of shared sets and maps, by set."""
+    """Elements that no other Service has, by set or map: its ClusterIP, its NodePort."""
+    contested: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Elements that several Services may have: endpoints' hairpins, external addresses."""
     chains: dict[str, Chain] = field(default_factory=dict)
     sets: dict[str, NftSet] = field(default_factory=dict)
+    common_chains: dict[str, Chain] = field(default_factory=dict)
+    """Chains that it needs and many others use as well."""
 
-    def put(self, name: str, key: str, value: str = "") -> None:
-        self.elements.setdefault(name, {})[key] = value
+    def put(self, name: str, key: str, value: str = "", *, contested: bool = False) -> None:
+        where = self.contested if contested else self.elements
+        where.setdefault(name, {})[key] = value
 
 
 def base_chains() -> dict[str, Chain]:
@@ -200,7 +205,7 @@ def refuse(out: ServiceNft, service: Service) -> None:
         )
     if not service.external:
         for address in (*port.external_ips, *port.load_balancer_ips):
-            out.put("no-endpoint-services", f"{address} . {where}", verdict)
+            out.put("no-endpoint-services", f"{address} . {where}", verdict, contested=True)
         if port.node_port:
             out.put("no-endpoint-nodeports", f"{port.protocol} . {port.node_port}", verdict)
 
@@ -218,13 +223,13 @@ def guard(out: ServiceNft, service: Service, node: NodeView) -> None:
     out.chains[chain] = Chain(rules=(f"{ip} saddr != {{ {', '.join(sources)} }} drop",))
     for address in port.load_balancer_ips:
         key = f"{address} . {port.protocol} . {port.port}"
-        out.put("firewall-ips", key, f"goto {chain}")
+        out.put("firewall-ips", key, f"goto {chain}", contested=True)
 
 
 def hairpins(out: ServiceNft, service: Service) -> None:
     for e in service.endpoints.reachable:
         key = f"{e.address} . {e.address} . {service.port.protocol} . {e.port}"
-        out.put("hairpin-connections", key)
+        out.put("hairpin-connections", key, contested=True)
 
 
 def balance(out: ServiceNft, service: Service, chain: str, endpoints: Sequence[Endpoint]) -> None:
@@ -306,13 +311,14 @@ def dispatch(out: ServiceNft, service: Service, verdict: str) -> None:
     """Lead all external addresses of a ServicePort to `verdict`."""
     port = service.port
     for address in (*port.external_ips, *port.load_balancer_ips):
-        out.put("service-ips", f"{address} . {port.protocol} . {port.port}", verdict)
+        key = f"{address} . {port.protocol} . {port.port}"
+        out.put("service-ips", key, verdict, contested=True)
     if port.node_port:
         out.put("service-nodeports", f"{port.protocol} . {port.node_port}", verdict)
 
 
 def skeleton(node: NodeView) -> Table:
-    """The table without any Service."""
+    """The table without any Service: its fixed chains, and its sets, empty."""
     chains = base_chains() | refusal_chains(node)
     chains["masquerading"] = masquerading(node)
     chains["services"] = services_chain(node)
@@ -330,9 +336,10 @@ def assemble(empty: Table, compiled: Iterable[ServiceNft]) -> Table:
     chains, sets = dict(empty.chains), dict(empty.sets)
     elements: dict[str, dict[str, str]] = {n: dict(s.elements) for n, s in sets.items()}
     for one in compiled:
+        chains.update(one.common_chains)
         chains.update(one.chains)
         sets.update(one.sets)
-        for name, added in one.elements.items():
+        for name, added in (*one.elements.items(), *one.contested.items()):
             elements[name].update(added)
     filled = {
         name: NftSet(
