@@ -1,4 +1,4 @@
-"""The machine may be busy: generated tests are judged by what they find, not by how long it took."""
+"""The machine may be busy: generated tests are judged by what they find, not by their time."""
 
 from hypothesis import HealthCheck, settings
 

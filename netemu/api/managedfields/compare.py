@@ -1,0 +1,188 @@
+"""Which fields a change added, modified or removed, as sets.
+
+https://github.com/kubernetes-sigs/structured-merge-diff/blob/master/typed/compare.go
+"""
+
+from __future__ import annotations
+
+import json
+from functools import lru_cache
+from typing import Any
+
+from netemu.api.managedfields.sets import FieldSet, union
+from netemu.api.schema.node import KEY_DEFAULTS, OPEN, Node
+
+ALWAYS_THERE = frozenset(
+    (
+        ("CronJobSpec", "jobTemplate"),
+        ("CustomResourceDefinitionSpec", "names"),
+        ("DaemonSetSpec", "template"),
+        ("DaemonSetSpec", "updateStrategy"),
+        ("DeploymentSpec", "strategy"),
+        ("DeploymentSpec", "template"),
+        ("Event", "source"),
+        ("HorizontalPodAutoscalerSpec", "scaleTargetRef"),
+        ("IngressStatus", "loadBalancer"),
+        ("JobSpec", "template"),
+        ("JobTemplateSpec", "metadata"),
+        ("JobTemplateSpec", "spec"),
+        ("NodeDaemonEndpoints", "kubeletEndpoint"),
+        ("NodeStatus", "daemonEndpoints"),
+        ("NodeStatus", "nodeInfo"),
+        ("PersistentVolumeClaimSpec", "resources"),
+        ("PodSpec", "containers"),
+        ("PodTemplate", "template"),
+        ("PodTemplateSpec", "metadata"),
+        ("PodTemplateSpec", "spec"),
+        ("ReplicaSetSpec", "template"),
+        ("ServiceStatus", "loadBalancer"),
+        ("StatefulSetSpec", "template"),
+        ("StatefulSetSpec", "updateStrategy"),
+    )
+)
+"""(Go struct, field) that are plain structs there: never absent, so nobody adds them."""
+_ROOT = ("metadata", "spec", "status")
+
+
+def granular(node: Node, value: Any) -> bool:
+    """Whether the parts of `value` have owners of their own."""
+    if isinstance(value, dict):
+        return not node.atomic and (node.shape in ("struct", "map") or node.preserve)
+    return isinstance(value, list) and node.shape == "list" and node.list_type != "atomic"
+
+
+def field_node(node: Node, key: str) -> Node:
+    if node.shape == "struct":
+        return node.fields.get(key, OPEN)
+    return node.element if node.shape == "map" else node
+
+
+@lru_cache(maxsize=4096)
+def _encoded(keys: tuple[str, ...], values: tuple[Any, ...]) -> str:
+    body = dict(sorted(zip(keys, values, strict=True)))
+    return "k:" + json.dumps(body, separators=(",", ":"), ensure_ascii=False)
+
+
+def element_key(node: Node, item: Any) -> str:
+    """How an element of a set or map list is called in FieldsV1."""
+    if node.list_type == "map" and isinstance(item, dict):
+        keys = node.keys
+        found = [(key, item.get(key, KEY_DEFAULTS.get(key))) for key in keys]
+        given = [(key, value) for key, value in found if value is not None]
+        return _encoded(tuple(key for key, _ in given), tuple(value for _, value in given))
+    return "v:" + json.dumps(item, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
+
+
+def elements(node: Node, items: list[Any]) -> dict[str, Any]:
+    """The elements of a set or map list by their keys; of doubles, the first."""
+    made: dict[str, Any] = {}
+    for item in items:
+        made.setdefault(element_key(node, item), item)
+    return made
+
+
+def added(value: Any, node: Node) -> FieldSet:
+    """The child for a value that was not there before: itself, and all in it."""
+    if not value or not granular(node, value):
+        return {}
+    made: FieldSet = {".": {}}
+    if isinstance(value, dict):
+        struct, preserve = node.shape == "struct", node.shape == "any"
+        fields = node.fields if struct else {}
+        other = node if preserve else OPEN if struct else node.element
+        for key, inner in value.items():
+            made["f:" + key] = (
+                added(inner, fields.get(key, other)) if inner.__class__ in (dict, list) else {}
+            )
+        return made
+    element = node.element
+    for item in value:
+        made[element_key(node, item)] = added(item, element)
+    return made
+
+
+def applied(value: Any, node: Node) -> FieldSet:
+    """The child for a value in an applied configuration: leaves and elements, not containers."""
+    if not value or not granular(node, value):
+        return {}
+    made: FieldSet = {}
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            made["f:" + key] = _applied_field(inner, node, key)
+        return made
+    for item in value:
+        below = applied(item, node.element)
+        made[element_key(node, item)] = {".": {}, **below} if below else {}
+    return made
+
+
+def _applied_field(value: Any, node: Node, key: str) -> FieldSet:
+    below = applied(value, field_node(node, key))
+    if below and node.shape != "struct":
+        return {".": {}, **below}
+    return below
+
+
+def compare(old: Any, new: Any, node: Node, *, root: bool = True) -> tuple[FieldSet, FieldSet]:
+    """(added and modified, removed) below a struct, map or list; `root` for the whole object."""
+    if isinstance(new, dict):
+        return _compare_maps(old if isinstance(old, dict) else {}, new, node, root)
+    changed: FieldSet = {}
+    removed: FieldSet = {}
+    before, after = elements(node, old or []), elements(node, new)
+    for key, item in after.items():
+        if key not in before:
+            changed[key] = added(item, node.element)
+        elif before[key] != item:
+            _descend(changed, removed, key, before[key], item, node.element)
+    for key, item in before.items():
+        if key not in after:
+            removed[key] = added(item, node.element)
+    return changed, removed
+
+
+def _compare_maps(
+    old: dict[str, Any], new: dict[str, Any], node: Node, root: bool
+) -> tuple[FieldSet, FieldSet]:
+    changed: FieldSet = {}
+    removed: FieldSet = {}
+    for key, value in new.items():
+        before = old.get(key)
+        if before is None:
+            field = field_node(node, key)
+            if (root and key in _ROOT) or (node.type_name, key) in ALWAYS_THERE:
+                if value:
+                    _enter(changed, key, value, field)
+            elif value is not None:
+                changed["f:" + key] = added(value, field)
+        elif before != value:
+            _descend(changed, removed, "f:" + key, before, value, field_node(node, key))
+    for key, value in old.items():
+        if value is not None and new.get(key) is None:
+            removed["f:" + key] = added(value, field_node(node, key))
+    return changed, removed
+
+
+def _enter(changed: FieldSet, key: str, value: Any, field: Node) -> None:
+    """A field that is always there got its first content: the content is added, not the field."""
+    if not granular(field, value):
+        changed["f:" + key] = {}
+        return
+    inner = compare({} if isinstance(value, dict) else [], value, field, root=False)[0]
+    if inner:
+        changed["f:" + key] = inner
+
+
+def _descend(
+    changed: FieldSet, removed: FieldSet, key: str, old: Any, new: Any, node: Node
+) -> None:
+    """Compare two values of one place that are not equal."""
+    same_kind = old.__class__ is new.__class__
+    if not (same_kind and granular(node, new)) or (not old and not new):
+        changed[key] = {}
+        return
+    inner_changed, inner_removed = compare(old, new, node, root=False)
+    if inner_changed:
+        changed[key] = union(changed.get(key) or {}, inner_changed)
+    if inner_removed:
+        removed[key] = inner_removed
