@@ -6,41 +6,29 @@ the identity of its daemon (`daemon.json`: pid and start time, because pids are 
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import msgspec
 
 from netemu.config import ClusterConfig
 from netemu.errors import NetemuError
+from netemu.node.ledger import Ledger
+from netemu.node.netns_directory import machine_lock
+from netemu.node.processes import Process
 
-RUN_ROOT = Path("/run/netemu")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DaemonRecord:
-    """Which process the daemon is. `start_time` is field 22 of /proc/PID/stat, clock ticks."""
-
-    pid: int
-    start_time: int
-
-    @property
-    def alive(self) -> bool:
-        return start_time(self.pid) == self.start_time
+RUN_ROOT = ClusterConfig().run_dir.parent
 
 
-def start_time(pid: int) -> int:
-    """When `pid` started, in clock ticks since boot; 0 when there is no such process."""
-    try:
-        stat = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return 0
-    fields = stat.rpartition(")")[2].split()
-    return 0 if fields[0] in "ZX" else int(fields[19])
+class NoSuchCluster(NetemuError):
+    """No cluster of this name has left anything on this machine."""
+
+    def __init__(self, name: str) -> None:
+        known = ", ".join(clusters()) or "none"
+        super().__init__(
+            f'cluster "{name}" is not running (clusters here: {known})',
+            hint=f"netemu up --name {name}",
+        )
 
 
 def save_config(config: ClusterConfig) -> None:
@@ -54,10 +42,7 @@ def load_config(name: str) -> ClusterConfig:
     try:
         return msgspec.json.decode(path.read_bytes(), type=ClusterConfig)
     except FileNotFoundError:
-        known = ", ".join(clusters()) or "none is running"
-        raise NetemuError(
-            f'cluster "{name}" not found (clusters: {known})', hint="netemu up --name " + name
-        ) from None
+        raise NoSuchCluster(name) from None
     except msgspec.DecodeError as error:
         raise NetemuError(f"{path}: {error}", hint=f"netemu down --name {name}") from error
 
@@ -66,38 +51,29 @@ def clusters() -> list[str]:
     """Names of all clusters of this machine, running or left behind."""
     if not RUN_ROOT.is_dir():
         return []
-    return sorted(path.name for path in RUN_ROOT.iterdir() if (path / "ledger").exists())
+    return sorted(path.name for path in RUN_ROOT.iterdir() if path.is_dir())
 
 
-def save_daemon(config: ClusterConfig, pid: int) -> None:
-    record = DaemonRecord(pid=pid, start_time=start_time(pid))
-    _write(config.run_dir / "daemon.json", msgspec.json.encode(record))
+def lock(name: str) -> AbstractContextManager[None]:
+    """One `up`, `down` or `clean` of a cluster at a time; ends with its process, leaves no file."""
+    return machine_lock(RUN_ROOT / name)
 
 
-def load_daemon(name: str) -> DaemonRecord | None:
-    """The daemon's identity; None when none was ever started."""
+def record_daemon(config: ClusterConfig, pid: int) -> None:
+    """Remember the daemon, in the ledger first."""
+    process = Process.of(pid)
+    Ledger(config.run_dir).record("process", pid=process.pid, start_time=process.start_time)
+    _write(config.run_dir / "daemon.json", msgspec.json.encode([pid, process.start_time]))
+
+
+def daemon(name: str) -> Process | None:
+    """The daemon of `name`; None when none runs."""
     try:
-        data = (RUN_ROOT / name / "daemon.json").read_bytes()
-        return msgspec.json.decode(data, type=DaemonRecord)
-    except (OSError, msgspec.DecodeError):
+        pid, started = msgspec.json.decode((RUN_ROOT / name / "daemon.json").read_bytes())
+    except (OSError, ValueError, msgspec.DecodeError):
         return None
-
-
-def daemon_alive(name: str) -> bool:
-    record = load_daemon(name)
-    return record is not None and record.alive
-
-
-@contextmanager
-def lock(name: str) -> Iterator[None]:
-    """One `up`, `down` or `clean` of a cluster at a time; the lock dies with its process."""
-    RUN_ROOT.mkdir(mode=0o755, parents=True, exist_ok=True)
-    descriptor = os.open(RUN_ROOT / f".{name}.lock", os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+    process = Process(pid, started)
+    return process if process.alive else None
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -1,0 +1,155 @@
+"""Everything one daemon runs, wired together: the API server, controllers, scheduler, node agents.
+
+The order of a start: the underlay and the store side by side, then the API, then all that lives off
+it at once. `ready` is said when every node is Ready, the resolver answers, and a barrier went
+through: from then on applied means that packets flow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+from netemu.aio import SystemClock, spawn
+from netemu.api import meta
+from netemu.api.kinds import DEPLOYMENTS, NODES
+from netemu.apiserver.server import ApiServer
+from netemu.client.informer import Informer
+from netemu.client.kubelet import KubeletApi
+from netemu.client.protocol import ApiClient
+from netemu.cluster.addons import NAMESPACE, apply_addons
+from netemu.cluster.controllers import Controllers
+from netemu.cluster.node_agent import NodeAgent
+from netemu.cluster.report import Report
+from netemu.config import ClusterConfig
+from netemu.dns.relay import Relay
+from netemu.errors import ApiError, NetemuError
+from netemu.node.fabric import Fabric
+from netemu.node.ledger import Ledger
+from netemu.node.machine import HOST
+from netemu.node.namespace_holder import NamespaceHolder
+
+START_LIMIT = 60.0
+"""Seconds until a start that is not ready counts as failed."""
+
+
+class ControlPlane:
+    def __init__(self, config: ClusterConfig, report: Report) -> None:
+        self._config, self._report = config, report
+        self._clock = SystemClock()
+        self._ledger = Ledger(config.run_dir)
+        self._fabric = Fabric(config, self._ledger)
+        self._holder = NamespaceHolder(config.run_dir, self._ledger)
+        self._agents: dict[str, NodeAgent] = {}
+        self._server = ApiServer(config, kubelets=self._kubelet, clock=self._clock)
+
+    def _kubelet(self, node: str) -> KubeletApi:
+        try:
+            return self._agents[node].kubelet
+        except KeyError:
+            raise ApiError("ServiceUnavailable", f'node "{node}" has no agent here') from None
+
+    async def run(self) -> None:
+        """Until cancelled. What it made in the kernel stays."""
+        started = time.monotonic()
+        try:
+            async with asyncio.timeout(START_LIMIT) as limit, asyncio.TaskGroup() as group:
+                await self._open(group)
+                client = self._server.local_client()
+                await self._start(group, client)
+                await self._wait_ready(client)
+                self._report.ready(
+                    seconds=time.monotonic() - started,
+                    nodes=len(self._agents),
+                    nodeSubnet=self._fabric.node_subnet,
+                    apiPort=self._server.port,
+                )
+                limit.reschedule(None)
+        except TimeoutError:
+            raise NetemuError(
+                f"the cluster was not ready after {START_LIMIT:g} s",
+                hint=f"look into {self._config.run_dir}/daemon.log",
+            ) from None
+        finally:
+            self._fabric.close()
+            self._holder.close()
+
+    async def _open(self, group: asyncio.TaskGroup) -> None:
+        ready = asyncio.Event()
+        spawn(group, self._server.run(ready=ready), name="api-server")
+        await self._fabric.open()
+        await asyncio.to_thread(self._holder.open)
+        names = [node.name for node in self._config.nodes]
+        await self._fabric.add(names)
+        if self._config.hosts:
+            await self._fabric.add({host.name: host.address for host in self._config.hosts}, HOST)
+        self._report.step(f"{len(names)} nodes on {self._fabric.node_subnet}")
+        await ready.wait()
+        self._report.step(f"API on {self._config.api_socket}")
+
+    async def _start(self, group: asyncio.TaskGroup, client: ApiClient) -> None:
+        config = self._config
+        address = self._fabric.machine_address
+        await self._server.set_endpoint(address, 6443)
+        spawn(group, Controllers(client, config, self._clock).run(), name="controllers")
+        relay = Relay(address, upstreams=config.upstream_nameservers)
+        spawn(group, relay.run(), name="dns-relay")
+        for node in config.nodes:
+            agent = NodeAgent(
+                config,
+                node,
+                self._fabric.machines[node.name],
+                client,
+                holder=self._holder,
+                ledger=self._ledger,
+                nameserver=address,
+                clock=self._clock,
+            )
+            self._agents[node.name] = agent
+            spawn(group, agent.run(), name=node.name)
+        await apply_addons(client, config)
+
+    async def _wait_ready(self, client: ApiClient) -> None:
+        async with asyncio.TaskGroup() as group:
+            nodes = Informer(client, NODES)
+            deployments = Informer(client, DEPLOYMENTS, namespace=NAMESPACE)
+            followers = [
+                spawn(group, nodes.run(), name="wait-nodes"),
+                spawn(group, deployments.run(), name="wait-dns"),
+            ]
+            await _until(nodes, lambda: len(_ready_nodes(nodes)) >= len(self._config.nodes))
+            self._report.step("nodes are Ready")
+            if self._config.dns_replicas:
+                await _until(deployments, lambda: _available(deployments, "coredns"))
+                self._report.step("the resolver answers")
+            for follower in followers:
+                follower.cancel()
+        await client.barrier()
+
+
+async def _until(informer: Informer, condition: Callable[[], bool]) -> None:
+    changed = asyncio.Event()
+    informer.on_change(lambda old, new: changed.set())
+    while not condition():
+        changed.clear()
+        await changed.wait()
+
+
+def _ready_nodes(nodes: Informer) -> list[str]:
+    return [
+        meta.name(node)
+        for node in nodes.objects.values()
+        if any(
+            condition["type"] == "Ready" and condition["status"] == "True"
+            for condition in (node.get("status") or {}).get("conditions") or ()
+        )
+    ]
+
+
+def _available(deployments: Informer, name: str) -> bool:
+    found = deployments.get(f"{NAMESPACE}/{name}")
+    if found is None:
+        return False
+    status = found.get("status") or {}
+    return int(status.get("availableReplicas") or 0) >= int(found["spec"].get("replicas", 1))

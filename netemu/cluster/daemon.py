@@ -1,0 +1,68 @@
+"""The daemon's process: `python -m netemu.cluster.daemon NAME GO-FD SAY-FD`.
+
+It ends on SIGTERM and SIGINT and leaves the data plane as it is: rules, links and pods need nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+from netemu import log as logs
+from netemu.cluster.control_plane import ControlPlane
+from netemu.cluster.report import Report
+from netemu.cluster.state import load_config
+from netemu.config import ClusterConfig
+from netemu.errors import NetemuError
+
+log = logging.getLogger(__name__)
+
+
+async def serve(config: ClusterConfig, report: Report) -> None:
+    """Run the cluster until a signal asks to end."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    run = loop.create_task(ControlPlane(config, report).run(), name="control-plane")
+    stopped = loop.create_task(stop.wait(), name="stop")
+    await asyncio.wait({run, stopped}, return_when=asyncio.FIRST_COMPLETED)
+    stopped.cancel()
+    run.cancel()
+    try:
+        await run
+    except asyncio.CancelledError:
+        log.info("stopped", extra={"kv": {"cluster": config.name}})
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The first real error inside nested task groups."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
+
+
+def main() -> int:
+    name, go, say = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+    report = Report(say)
+    logs.configure(os.environ.get("NETEMU_LOG_LEVEL", "INFO"))
+    if not os.read(go, 1):
+        return 1  # whoever started us died before the ledger knew us
+    try:
+        asyncio.run(serve(load_config(name), report))
+    except Exception as error:
+        cause = _cause(error)
+        log.exception("the daemon failed")
+        if isinstance(cause, NetemuError):
+            report.error(str(cause), cause.hint)
+        else:
+            report.error(f"{type(cause).__name__}: {cause}")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

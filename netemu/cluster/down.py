@@ -1,0 +1,83 @@
+"""`netemu down` and `netemu clean`: remove exactly what a cluster owns, from any state.
+
+The daemon is asked to end first, so that it does not restore what goes. All else is in the ledger,
+which does not need the daemon; so it makes no difference how the daemon ended.
+"""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+
+from netemu.cluster import state
+from netemu.config import ClusterConfig
+from netemu.errors import NetemuError
+from netemu.node import cleanup, processes
+
+DAEMON_GRACE = 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DownReport:
+    """What was removed, by kind, and what is left (nothing, unless something failed)."""
+
+    name: str
+    removed: dict[str, int]
+    left: tuple[str, ...]
+
+
+def down(name: str, *, keep_data: bool = False) -> DownReport:
+    """Take cluster `name` away. `keep_data` keeps the store and the volumes for the next `up`."""
+    if name not in state.clusters():
+        raise state.NoSuchCluster(name)
+    with state.lock(name):
+        return remove(ClusterConfig(name=name), keep_data=keep_data)
+
+
+def remove(config: ClusterConfig, *, keep_data: bool) -> DownReport:
+    """The same under a lock that the caller holds."""
+    running = state.daemon(config.name)
+    if running is not None:
+        processes.end([running], grace=DAEMON_GRACE)
+    report = cleanup.clean(config.run_dir)
+    left = list(report.left)
+    if not keep_data and config.data_dir.exists():
+        shutil.rmtree(config.data_dir, ignore_errors=True)
+        if config.data_dir.exists():
+            left.append(f"dir {config.data_dir}")
+        else:
+            report.count("dir")
+    _drop_empty(config)
+    return DownReport(name=config.name, removed=report.removed, left=tuple(left))
+
+
+def _drop_empty(config: ClusterConfig) -> None:
+    """Our own parent directories go with the last cluster."""
+    for parent in (config.run_dir.parent, config.data_dir.parent):
+        try:
+            parent.rmdir()
+        except OSError:
+            continue  # another cluster's, or never made
+
+
+def clean(*, dry_run: bool = False) -> list[DownReport]:
+    """Remove every cluster whose daemon is gone; running ones are left alone."""
+    reports = []
+    for name in state.clusters():
+        if state.daemon(name) is not None:
+            continue
+        if dry_run:
+            listed = cleanup.plan(state.RUN_ROOT / name)
+            reports.append(DownReport(name=name, removed={}, left=tuple(listed)))
+        else:
+            reports.append(down(name))
+    return reports
+
+
+def require_nothing_left(report: DownReport) -> None:
+    """Raise when `report` says that something could not be removed."""
+    if report.left:
+        raise NetemuError(
+            f'cluster "{report.name}": {len(report.left)} left:\n' + "\n".join(report.left),
+            hint=f"netemu down --name {report.name}",
+        )

@@ -1,0 +1,81 @@
+"""One node's agent: kubelet, overlay and proxy side by side, each knowing the cluster by the API."""
+
+from __future__ import annotations
+
+import asyncio
+
+from netemu.aio import Clock, spawn
+from netemu.client.protocol import ApiClient
+from netemu.config import ClusterConfig, NodeConfig
+from netemu.node.kubelet.kubelet import Kubelet
+from netemu.node.ledger import Ledger
+from netemu.node.machine import Machine
+from netemu.node.namespace_holder import NamespaceHolder
+from netemu.node.overlay import NodeOverlay
+from netemu.node.podnetwork import PodNetwork
+from netemu.node.proxy import NodeProxy, ProxyOptions
+
+
+def proxy_options(config: ClusterConfig, node: NodeConfig) -> ProxyOptions:
+    """kube-proxy's options on `node`; its own mode wins over the cluster's."""
+    return ProxyOptions(
+        mode=node.proxy_mode or config.proxy.mode,
+        pod_cidrs=config.pod_subnets,
+        service_cidrs=config.service_subnets,
+        masquerade_all=config.proxy.masquerade_all,
+        node_port_addresses=config.proxy.node_port_addresses,
+        localhost_node_ports=config.proxy.localhost_node_ports,
+        min_sync_period=config.proxy.min_sync_period,
+        sync_period=config.proxy.sync_period,
+        ipvs_scheduler=config.proxy.ipvs_scheduler,
+        lock_file=str(config.node_dir(node.name) / "xtables.lock"),
+    )
+
+
+class NodeAgent:
+    """Runs `node` on `machine`, its namespace."""
+
+    def __init__(
+        self,
+        config: ClusterConfig,
+        node: NodeConfig,
+        machine: Machine,
+        client: ApiClient,
+        *,
+        holder: NamespaceHolder,
+        ledger: Ledger,
+        nameserver: str,
+        clock: Clock,
+    ) -> None:
+        self.name = node.name
+        self._network = PodNetwork(config, node.name, machine.netns, holder=holder, ledger=ledger)
+        self.kubelet = Kubelet(
+            client,
+            config,
+            node,
+            machine,
+            network=self._network,
+            ledger=ledger,
+            nameserver=nameserver,
+            clock=clock,
+        )
+        self.overlay = NodeOverlay(
+            client,
+            config,
+            node.name,
+            machine.netns,
+            machine.addresses,
+            pod_network=self._network,
+            clock=clock,
+        )
+        self.proxy = NodeProxy(
+            client, node.name, machine.netns, proxy_options(config, node), clock=clock
+        )
+
+    async def run(self) -> None:
+        """Until cancelled; the node's data plane stays."""
+        await self._network.adopt()
+        async with asyncio.TaskGroup() as group:
+            spawn(group, self.kubelet.run(), name=f"{self.name}/kubelet")
+            spawn(group, self.overlay.run(), name=f"{self.name}/overlay")
+            spawn(group, self.proxy.run(), name=f"{self.name}/proxy")
