@@ -100,7 +100,7 @@ def find(view: View, asked: Asked) -> list[Item] | None:
         if asked.endpoint or asked.port or asked.protocol:
             return None
         return [Item(b"", 0, _labels(service), service.target)]
-    slices = view.store.by_service.get(asked.key, ()) if view.endpoints else ()
+    slices = view.store.by_service.get(asked.key) if view.endpoints else ()
     if service.kind == CLUSTER_IP and view.ignore_empty and not any(s.endpoints for s in slices):
         return None
     if service.kind == HEADLESS or asked.endpoint:
@@ -147,7 +147,7 @@ def _pods(view: View, asked: Asked) -> list[Item] | None:
     labels = (asked.service, asked.namespace, "pod")
     if view.pods == INSECURE:
         return [Item(address, 0, labels)]
-    for pod in view.store.by_pod.get(address, ()):
+    for pod in view.store.by_pod.get(address):
         if pod.key.partition("/")[0] == asked.namespace:
             return [Item(address, 0, labels)]
     return None
@@ -164,11 +164,11 @@ def pod_address(label: str) -> bytes | None:
 
 def reverse(view: View, address: bytes) -> list[tuple[str, ...]]:
     """The names of an address: its Service, or one for each endpoint that has it."""
-    for service in view.store.by_cluster_ip.get(address, ()):
+    for service in view.store.by_cluster_ip.get(address):
         if view.exposed(service.key.partition("/")[0]):
             return [_labels(service)]
     found: dict[tuple[str, ...], None] = {}
-    for slice_ in view.store.by_endpoint.get(address, ()) if view.endpoints else ():
+    for slice_ in view.store.by_endpoint.get(address) if view.endpoints else ():
         namespace, _, name = slice_.service.partition("/")
         if not view.exposed(namespace) or slice_.service not in view.store.services:
             continue

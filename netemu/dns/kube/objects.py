@@ -42,10 +42,14 @@ class Service(NamedTuple):
 
 
 class Endpoint(NamedTuple):
-    """One ready address of a slice, and the label that names it below the Service."""
+    """One ready address of a slice. `given` names it below the Service; empty: its address does."""
 
     address: bytes
-    label: str
+    given: str
+
+    @property
+    def label(self) -> str:
+        return self.given or dashed(self.address)
 
 
 class Slice(NamedTuple):
@@ -179,8 +183,7 @@ def endpoint_slice(raw: RawSlice, problems: list[str], *, pod_names: bool = Fals
             except ValueError:
                 problems.append(f"EndpointSlice {key}: {text!r} is not an IP address")
                 continue
-            label = _label(endpoint, text, key, problems, pod_names)
-            found.append(Endpoint(address, label))
+            found.append(Endpoint(address, _label(endpoint, key, problems, pod_names)))
     service_key = f"{raw.metadata.namespace}/{owner}"
     return Slice(key, service_key, tuple(found), _ports(raw.ports))
 
@@ -195,21 +198,21 @@ def pod(raw: RawPod) -> Pod | None:
         return None
 
 
-def dashed(address: str) -> str:
+def dashed(address: bytes) -> str:
     """The name of an endpoint without a hostname: `10-244-1-11`, `2001-db8--0`."""
-    text = address.replace(".", "-").replace(":", "-")
+    if len(address) == 4:
+        return "-".join(map(str, address))
+    text = str(IPv6Address(address)).replace(":", "-")
     return f"{text}0" if text.endswith("-") else text
 
 
-def _label(
-    endpoint: _Endpoint, address: str, key: str, problems: list[str], pod_names: bool
-) -> str:
+def _label(endpoint: _Endpoint, key: str, problems: list[str], pod_names: bool) -> str:
     if endpoint.hostname:
         if len(endpoint.hostname.encode()) <= 63:
             return endpoint.hostname
         problems.append(f"EndpointSlice {key}: hostname {endpoint.hostname!r} is over 63 octets")
     target = endpoint.targetRef.name if pod_names and endpoint.targetRef else None
-    return target if target and len(target) < 64 else dashed(address)
+    return target if target and len(target) < 64 else ""
 
 
 _port_lists: dict[tuple[Port, ...], tuple[Port, ...]] = {}

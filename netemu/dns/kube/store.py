@@ -8,7 +8,7 @@ and they drop what they prepared from them. Nothing here waits or reads a clock.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from netemu.dns.kube.objects import CLUSTER_IP, HEADLESS, Pod, Service, Slice
 
@@ -17,6 +17,34 @@ V = TypeVar("V")
 
 SOA = "SOA"
 """The tag of every reply that holds the zone's serial."""
+
+
+class Index(Generic[K, V]):
+    """Key → values. Most keys have one, which then stands without a list around it."""
+
+    __slots__ = ("_one", "_many")
+
+    def __init__(self) -> None:
+        self._one: dict[K, V] = {}
+        self._many: dict[K, tuple[V, ...]] = {}
+
+    def get(self, key: K) -> tuple[V, ...]:
+        one = self._one.get(key)
+        return (one,) if one is not None else self._many.get(key, ())
+
+    def add(self, key: K, value: V) -> None:
+        self._set(key, (*self.get(key), value))
+
+    def drop(self, key: K, value: V) -> None:
+        self._set(key, tuple(entry for entry in self.get(key) if entry is not value))
+
+    def _set(self, key: K, values: tuple[V, ...]) -> None:
+        self._one.pop(key, None)
+        self._many.pop(key, None)
+        if len(values) == 1:
+            self._one[key] = values[0]
+        elif values:
+            self._many[key] = values
 
 
 class Wanted(NamedTuple):
@@ -38,10 +66,10 @@ class Store:
         self.services: dict[str, Service] = {}
         self.slices: dict[str, Slice] = {}
         self.pods: dict[str, Pod] = {}
-        self.by_service: dict[str, tuple[Slice, ...]] = {}
-        self.by_cluster_ip: dict[bytes, tuple[Service, ...]] = {}
-        self.by_endpoint: dict[bytes, tuple[Slice, ...]] = {}
-        self.by_pod: dict[bytes, tuple[Pod, ...]] = {}
+        self.by_service: Index[str, Slice] = Index()
+        self.by_cluster_ip: Index[bytes, Service] = Index()
+        self.by_endpoint: Index[bytes, Slice] = Index()
+        self.by_pod: Index[bytes, Pod] = Index()
         self._watchers: list[Callable[[Iterable[object]], None]] = []
 
     def watch(self, watcher: Callable[[Iterable[object]], None]) -> Callable[[], None]:
@@ -65,13 +93,13 @@ class Store:
         tags: set[object] = {key}
         if old is not None:
             for address in old.addresses:
-                _drop(self.by_cluster_ip, address, old)
+                self.by_cluster_ip.drop(address, old)
             tags.update(old.addresses)
             del self.services[key]
         if new is not None:
             self.services[key] = new
             for address in new.addresses:
-                _add(self.by_cluster_ip, address, new)
+                self.by_cluster_ip.add(address, new)
             tags.update(new.addresses)
         self._changed(tags, now)
 
@@ -82,17 +110,17 @@ class Store:
         tags: set[object] = set()
         if old is not None:
             del self.slices[key]
-            _drop(self.by_service, old.service, old)
+            self.by_service.drop(old.service, old)
             tags.add(old.service)
             for address in {endpoint.address for endpoint in old.endpoints}:
-                _drop(self.by_endpoint, address, old)
+                self.by_endpoint.drop(address, old)
                 tags.add(address)
         if new is not None:
             self.slices[key] = new
-            _add(self.by_service, new.service, new)
+            self.by_service.add(new.service, new)
             tags.add(new.service)
             for address in {endpoint.address for endpoint in new.endpoints}:
-                _add(self.by_endpoint, address, new)
+                self.by_endpoint.add(address, new)
                 tags.add(address)
         self._changed(tags, now)
 
@@ -103,11 +131,11 @@ class Store:
         tags: set[object] = set()
         if old is not None:
             del self.pods[key]
-            _drop(self.by_pod, old.address, old)
+            self.by_pod.drop(old.address, old)
             tags.add(old.address)
         if new is not None:
             self.pods[key] = new
-            _add(self.by_pod, new.address, new)
+            self.by_pod.add(new.address, new)
             tags.add(new.address)
         self._changed(tags, now)
 
@@ -134,15 +162,3 @@ class Store:
             tags.add(SOA)
         for watcher in self._watchers:
             watcher(tags)
-
-
-def _add(index: dict[K, tuple[V, ...]], key: K, value: V) -> None:
-    index[key] = (*index.get(key, ()), value)
-
-
-def _drop(index: dict[K, tuple[V, ...]], key: K, value: V) -> None:
-    rest = tuple(entry for entry in index.get(key, ()) if entry is not value)
-    if rest:
-        index[key] = rest
-    else:
-        index.pop(key, None)

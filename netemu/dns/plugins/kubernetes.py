@@ -228,7 +228,7 @@ class Kubernetes(Plugin):
         found: list[tuple[bytes, bytes]] = []
         store = self.view.store
         for local in self.runtime.local_addresses():
-            for slice_ in store.by_endpoint.get(local, ()):
+            for slice_ in store.by_endpoint.get(local):
                 service = store.services.get(slice_.service)
                 if service is not None and service.addresses:
                     space, _, name = service.key.partition("/")

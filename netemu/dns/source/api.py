@@ -81,7 +81,10 @@ class Watch:
         )
         self.clock = clock or SystemClock()
         self.revision = 0
-        self.on_list: Callable[[list[Any]], None] = _nothing
+        self.on_page: Callable[[list[Any], bool], None] = _no_page
+        """Gets (what was listed, whether it is the first page); a long list is never held whole."""
+        self.on_listed: Callable[[], None] = _no_progress
+        """Called after the last page."""
         self.on_event: Callable[[str, Any], None] = _no_event
         self.on_progress: Callable[[], None] = _no_progress
         self._decode = msgspec.json.Decoder(shape).decode
@@ -108,8 +111,7 @@ class Watch:
             retry = min(retry * 2, LAST_RETRY)
 
     async def _list(self) -> None:
-        found: list[Any] = []
-        token, revision = "", "0"
+        token, revision, first = "", "0", True
         while True:
             params = {**self.selectors, "limit": str(PAGE), "continue": token}
             response = await self.client.request(
@@ -121,10 +123,11 @@ class Watch:
                 self.client.finish(response)
             page, revision, token, wrong = objects.decode_list(body, self.shape)
             problems.tell(wrong)
-            found += page
+            self.on_page(page, first)
+            first = False
             if not token:
                 break
-        self.on_list(found)
+        self.on_listed()
         self.revision = int(revision)
         self.on_progress()
 
@@ -187,14 +190,21 @@ class ApiSource:
         labels = {"services": wanted.labels, "namespaces": wanted.namespace_labels}.get(plural, "")
         watch = Watch(self.client, feed.resource, feed.shape, labels=labels)
 
-        def on_list(listed: list[Any]) -> None:
+        seen: set[str] = set()
+
+        def on_page(listed: list[Any], first: bool) -> None:
             now = time.time()
-            gone = set(store.keys(plural))
+            if first:
+                seen.clear()
             for raw in listed:
-                gone.discard(feed.key(raw))
+                seen.add(feed.key(raw))
                 feed.set(store, raw, True, wanted, now)
-            for key in gone:
+
+        def on_listed() -> None:
+            now = time.time()
+            for key in set(store.keys(plural)) - seen:
                 feed.set(store, _absent(feed, key), False, wanted, now)
+            seen.clear()
             waiting.discard(plural)
             store.synced = not waiting
 
@@ -204,7 +214,8 @@ class ApiSource:
             if feed is apply.SLICES and self.programmed is not None and kind != "DELETED":
                 self._measure(store, raw, now)
 
-        watch.on_list, watch.on_event, watch.on_progress = on_list, on_event, self._moved.set
+        watch.on_page, watch.on_listed, watch.on_event = on_page, on_listed, on_event
+        watch.on_progress = self._moved.set
         self._watches.append(watch)
         spawn(self.group, watch.run(), name=f"dns watch {plural}")
 
@@ -223,7 +234,7 @@ class ApiSource:
         def text(raw: Any) -> str | None:
             return (raw.data or {}).get("Corefile")
 
-        watch.on_list = lambda found: changed(text(found[0]) if found else None)
+        watch.on_page = lambda found, first: changed(text(found[0]) if found else None)
         watch.on_event = lambda kind, raw: changed(None if kind == "DELETED" else text(raw))
         watch.on_progress = self._moved.set
         self._watches.append(watch)
@@ -263,7 +274,7 @@ def _absent(feed: Feed, key: str) -> Any:
     return msgspec.convert({"metadata": {"name": name, "namespace": namespace}}, type=feed.shape)
 
 
-def _nothing(found: list[Any]) -> None:
+def _no_page(found: list[Any], first: bool) -> None:
     return None
 
 
