@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Protocol
 
 from netemu.aio import Clock, spawn
 from netemu.api import kinds
-from netemu.api.kind import Object, Resource
+from netemu.api.kind import Object
 from netemu.api.meta import timestamp, uid
 from netemu.client.informers import Informers
 from netemu.client.protocol import ApiClient
@@ -21,19 +20,15 @@ from netemu.scheduler.cache import SchedulerCache
 from netemu.scheduler.decide import decide
 from netemu.scheduler.explain import explain
 from netemu.scheduler.model import Pod, pod_from_object
+from netemu.scheduler.preemptor import Preemptor
 from netemu.scheduler.queue import SchedulingQueue
+from netemu.scheduler.recorder import Recorder
 
 log = logging.getLogger(__name__)
 
 NAME = "default-scheduler"
 _AT_ONCE = 200
 """Bindings under way before the loop lets others run."""
-
-
-class Recorder(Protocol):
-    def event(
-        self, obj: Object, resource: Resource, type: str, reason: str, message: str
-    ) -> None: ...
 
 
 class Scheduler:
@@ -50,6 +45,7 @@ class Scheduler:
         self._client, self._clock, self._events, self._name = client, clock, events, name
         self.cache = SchedulerCache(max_pods)
         self.queue = SchedulingQueue()
+        self.preemptor = Preemptor(client, informers, clock, events)
         self._pods = informers.of(kinds.PODS)
         self._nodes = informers.of(kinds.NODES)
         self._wake = asyncio.Event()
@@ -77,6 +73,7 @@ class Scheduler:
 
     def _left(self, pod: str) -> None:
         self.queue.remove(pod)
+        self.preemptor.forget(pod)
         if self.cache.forget(pod):
             self._something_changed()
 
@@ -146,7 +143,7 @@ class Scheduler:
             woken.cancel()
 
     def _try(self, group: asyncio.TaskGroup, pod: Pod) -> None:
-        nodes = self.cache.nodes()
+        nodes = self.preemptor.seen_by(pod, self.cache.nodes())
         found = decide(pod, nodes, self._start)
         if nodes:
             self._start = (self._start + found.looked_at) % len(nodes)
@@ -156,7 +153,13 @@ class Scheduler:
             spawn(group, self._bind(pod, found.node), name=f"bind {pod.key}")
             return
         self.queue.failed(pod, self._clock.monotonic())
-        spawn(group, self._refuse(pod, explain(found.reasons)), name=f"refuse {pod.key}")
+        choice = self.preemptor.plan(pod, nodes, found.reasons)
+        if choice is not None:
+            self.preemptor.nominate(pod, choice)
+            spawn(group, self.preemptor.evict(pod, choice), name=f"preempt for {pod.key}")
+        helped = choice is not None or self.preemptor.is_waiting(pod)
+        why = explain(found.reasons, preempted=not helped)
+        spawn(group, self._refuse(pod, why), name=f"refuse {pod.key}")
 
     # --- what is written ----------------------------------------------------------------------
 
@@ -175,6 +178,7 @@ class Scheduler:
             self._unbound(pod, ApiError("ServiceUnavailable", str(error)))
         else:
             self.queue.done(pod.uid)
+            self.preemptor.forget(pod.uid)
             text = f"Successfully assigned {pod.key} to {node}"
             self._tell(pod, "Normal", "Scheduled", text)
         finally:

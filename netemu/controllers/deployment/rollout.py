@@ -27,6 +27,11 @@ def available(replica_set: Object) -> int:
     return int((replica_set.get("status") or {}).get("availableReplicas") or 0)
 
 
+def staying(replica_set: Object) -> int:
+    """Available pods that stay: a set told to shrink may not have counted again yet."""
+    return min(available(replica_set), replicas(replica_set))
+
+
 def is_rolling(deployment: Object) -> bool:
     return bool((deployment["spec"].get("strategy") or {}).get("type") != "Recreate")
 
@@ -87,12 +92,12 @@ def plan_old(deployment: Object, new: Object | None, old: Sequence[Object]) -> S
         return {}
     minimum = replicas(deployment) - max_unavailable(deployment)
     new_size = replicas(new) if new is not None else 0
-    new_available = available(new) if new is not None else 0
+    new_available = staying(new) if new is not None else 0
     spare = sum(before.values()) + new_size - minimum - (new_size - new_available)
     if spare <= 0:
         return {}
     sizes = _without_unhealthy(sorted(old, key=age), before, spare)
-    surplus = sum(map(available, old)) + new_available - minimum
+    surplus = sum(map(staying, old)) + new_available - minimum
     for rs in sorted(old, key=age):
         if surplus <= 0:
             break
@@ -106,7 +111,7 @@ def _without_unhealthy(old: Sequence[Object], before: Sizes, spare: int) -> Size
     """Drop replicas that are not available, `spare` at the most: that costs nobody anything."""
     sizes = dict(before)
     for rs in old:
-        step = min(spare, max(0, sizes[name(rs)] - available(rs)))
+        step = min(spare, max(0, sizes[name(rs)] - staying(rs)))
         if sizes[name(rs)] and step:
             sizes[name(rs)] -= step
             spare -= step

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from netemu.aio import Clock, FakeClock, SystemClock, spawn
+from netemu.aio import Clock, FakeClock, spawn
 from netemu.api import kinds
 from netemu.api.kind import Object
 from netemu.api.meta import is_deleting, key, name, namespace, timestamp, uid
@@ -234,4 +234,46 @@ def start_cluster() -> Callable[..., Any]:
     return running
 
 
-__all__ = ["SystemClock"]
+class Make:
+    """Objects as a user would write them."""
+
+    @staticmethod
+    def template(app: str, image: str = "nginx", **spec: Any) -> Object:
+        containers = [
+            {"name": "c", "image": image, "ports": [{"name": "http", "containerPort": 80}]}
+        ]
+        return {"metadata": {"labels": {"app": app}}, "spec": {"containers": containers, **spec}}
+
+    @classmethod
+    def workload(
+        cls, kind: str, named: str, replicas: int, image: str = "nginx", **spec: Any
+    ) -> Object:
+        return {
+            "apiVersion": "apps/v1",
+            "kind": kind,
+            "metadata": {"name": named, "namespace": "default"},
+            "spec": {
+                "replicas": replicas,
+                "selector": {"matchLabels": {"app": named}},
+                "template": cls.template(named, image),
+                **spec,
+            },
+        }
+
+    @classmethod
+    def pod(cls, named: str, labels: dict[str, str] | None = None, **spec: Any) -> Object:
+        pod = cls.template(named, **spec)
+        meta = {"name": named, "namespace": "default", "labels": labels or {"app": named}}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": pod["spec"]}
+
+    @staticmethod
+    def service(named: str, **spec: Any) -> Object:
+        spec = {"selector": {"app": named}, "ports": [{"port": 80}], **spec}
+        meta = {"name": named, "namespace": "default"}
+        spec = {field: value for field, value in spec.items() if value is not None}
+        return {"apiVersion": "v1", "kind": "Service", "metadata": meta, "spec": spec}
+
+
+@pytest.fixture
+def make() -> type[Make]:
+    return Make
