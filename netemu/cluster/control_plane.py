@@ -17,19 +17,22 @@ from netemu.api.kinds import DEPLOYMENTS, NODES
 from netemu.apiserver.server import ApiServer
 from netemu.client.informer import Informer
 from netemu.client.kubelet import KubeletApi
-from netemu.client.protocol import ApiClient
 from netemu.cluster.addons import NAMESPACE, apply_addons
+from netemu.cluster.control import Control
 from netemu.cluster.controllers import Controllers
 from netemu.cluster.node_agent import NodeAgent
+from netemu.cluster.nodes import Nodes
 from netemu.cluster.report import Report
-from netemu.config import ClusterConfig
+from netemu.config import ClusterConfig, NodeConfig
 from netemu.dns.relay import Relay
 from netemu.errors import ApiError, NetemuError
 from netemu.node.fabric import Fabric
 from netemu.node.ledger import Ledger
-from netemu.node.machine import HOST
+from netemu.node.machine import HOST, Machine
 from netemu.node.namespace_holder import NamespaceHolder
 
+API_PORT = 6443
+"""Where pods find the API, on the machine's end of the underlay."""
 START_LIMIT = 60.0
 """Seconds until a start that is not ready counts as failed."""
 
@@ -41,14 +44,27 @@ class ControlPlane:
         self._ledger = Ledger(config.run_dir)
         self._fabric = Fabric(config, self._ledger)
         self._holder = NamespaceHolder(config.run_dir, self._ledger)
-        self._agents: dict[str, NodeAgent] = {}
         self._server = ApiServer(config, kubelets=self._kubelet, clock=self._clock)
+        self._client = self._server.local_client()
+        self._nodes = Nodes(config, self._client, self._fabric, self._agent)
 
     def _kubelet(self, node: str) -> KubeletApi:
-        try:
-            return self._agents[node].kubelet
-        except KeyError:
-            raise ApiError("ServiceUnavailable", f'node "{node}" has no agent here') from None
+        agent = self._nodes.agents.get(node)
+        if agent is None:
+            raise ApiError("ServiceUnavailable", f'node "{node}" has no agent here')
+        return agent.kubelet
+
+    def _agent(self, node: NodeConfig, machine: Machine) -> NodeAgent:
+        return NodeAgent(
+            self._config,
+            node,
+            machine,
+            self._client,
+            holder=self._holder,
+            ledger=self._ledger,
+            nameserver=self._fabric.machine_address,
+            clock=self._clock,
+        )
 
     async def run(self) -> None:
         """Until cancelled. What it made in the kernel stays."""
@@ -56,12 +72,11 @@ class ControlPlane:
         try:
             async with asyncio.timeout(START_LIMIT) as limit, asyncio.TaskGroup() as group:
                 await self._open(group)
-                client = self._server.local_client()
-                await self._start(group, client)
-                await self._wait_ready(client)
+                await self._start(group)
+                await self._wait_ready()
                 self._report.ready(
                     seconds=time.monotonic() - started,
-                    nodes=len(self._agents),
+                    nodes=len(self._nodes.agents),
                     nodeSubnet=self._fabric.node_subnet,
                     apiPort=self._server.port,
                 )
@@ -88,32 +103,21 @@ class ControlPlane:
         await ready.wait()
         self._report.step(f"API on {self._config.api_socket}")
 
-    async def _start(self, group: asyncio.TaskGroup, client: ApiClient) -> None:
-        config = self._config
-        address = self._fabric.machine_address
-        await self._server.set_endpoint(address, 6443)
-        spawn(group, Controllers(client, config, self._clock).run(), name="controllers")
+    async def _start(self, group: asyncio.TaskGroup) -> None:
+        config, address = self._config, self._fabric.machine_address
+        await self._server.set_endpoint(address, API_PORT)
         relay = Relay(address, upstreams=config.upstream_nameservers)
+        control = Control(config.run_dir / "control.sock", self._nodes)
+        spawn(group, Controllers(self._client, config, self._clock).run(), name="controllers")
+        spawn(group, self._nodes.run(), name="nodes")
         spawn(group, relay.run(), name="dns-relay")
-        for node in config.nodes:
-            agent = NodeAgent(
-                config,
-                node,
-                self._fabric.machines[node.name],
-                client,
-                holder=self._holder,
-                ledger=self._ledger,
-                nameserver=address,
-                clock=self._clock,
-            )
-            self._agents[node.name] = agent
-            spawn(group, agent.run(), name=node.name)
-        await apply_addons(client, config)
+        spawn(group, control.run(), name="control")
+        await apply_addons(self._client, config)
 
-    async def _wait_ready(self, client: ApiClient) -> None:
+    async def _wait_ready(self) -> None:
         async with asyncio.TaskGroup() as group:
-            nodes = Informer(client, NODES)
-            deployments = Informer(client, DEPLOYMENTS, namespace=NAMESPACE)
+            nodes = Informer(self._client, NODES)
+            deployments = Informer(self._client, DEPLOYMENTS, namespace=NAMESPACE)
             followers = [
                 spawn(group, nodes.run(), name="wait-nodes"),
                 spawn(group, deployments.run(), name="wait-dns"),
@@ -125,7 +129,7 @@ class ControlPlane:
                 self._report.step("the resolver answers")
             for follower in followers:
                 follower.cancel()
-        await client.barrier()
+        await self._client.barrier()
 
 
 async def _until(informer: Informer, condition: Callable[[], bool]) -> None:

@@ -1,4 +1,4 @@
-"""One node's agent: kubelet, overlay and proxy side by side, each knowing the cluster by the API."""
+"""One node's agent: kubelet, overlay and proxy, each knowing the cluster only by the API."""
 
 from __future__ import annotations
 
@@ -79,3 +79,8 @@ class NodeAgent:
             spawn(group, self.kubelet.run(), name=f"{self.name}/kubelet")
             spawn(group, self.overlay.run(), name=f"{self.name}/overlay")
             spawn(group, self.proxy.run(), name=f"{self.name}/proxy")
+
+    async def dismantle(self) -> None:
+        """End the node's pods for good, when the node itself goes. After `run` has ended."""
+        await self.kubelet.dismantle()
+        await self._network.remove(list(self._network.sandboxes()))

@@ -1,0 +1,118 @@
+"""The node agents of one daemon: started with it, added, stopped and removed while it runs.
+
+Stopping a node pulls its cable and its agent; what the rest of the cluster makes of that is up to
+the node lifecycle controller, as with a real machine. Each change goes into `cluster.json` first,
+so that a new daemon starts the same nodes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import replace
+
+from netemu.aio import spawn
+from netemu.api.kinds import NODES
+from netemu.client.protocol import ApiClient
+from netemu.cluster import state
+from netemu.cluster.node_agent import NodeAgent
+from netemu.config import ClusterConfig, NodeConfig
+from netemu.config.cluster import PROXY_MODES
+from netemu.errors import ApiError, ConfigError
+from netemu.node.fabric import Fabric
+from netemu.node.machine import Machine
+
+MakeAgent = Callable[[NodeConfig, Machine], NodeAgent]
+
+
+class Nodes:
+    """`config` is what is true now; `run` owns every agent's task."""
+
+    def __init__(
+        self, config: ClusterConfig, client: ApiClient, fabric: Fabric, make_agent: MakeAgent
+    ) -> None:
+        self.config = config
+        self._client, self._fabric, self._make_agent = client, fabric, make_agent
+        self.agents: dict[str, NodeAgent] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    async def run(self) -> None:
+        """All nodes of the cluster, until cancelled."""
+        async with asyncio.TaskGroup() as self._group:
+            for node in self.config.nodes:
+                self._start(node)
+            await asyncio.get_running_loop().create_future()
+
+    def _start(self, node: NodeConfig) -> None:
+        assert self._group is not None
+        agent = self._make_agent(node, self._fabric.machines[node.name])
+        self.agents[node.name] = agent
+        self._tasks[node.name] = spawn(self._group, agent.run(), name=node.name)
+
+    async def _end(self, name: str) -> None:
+        self.agents.pop(name, None)
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def _node(self, name: str) -> NodeConfig:
+        for node in self.config.nodes:
+            if node.name == name:
+                return node
+        known = ", ".join(node.name for node in self.config.nodes)
+        raise ConfigError([f'node "{name}" not found (nodes: {known})'])
+
+    def _save(self, nodes: tuple[NodeConfig, ...]) -> None:
+        self.config = replace(self.config, nodes=nodes)
+        state.save_config(self.config)
+
+    async def add(self, node: NodeConfig) -> None:
+        """A new machine on the underlay that joins the cluster."""
+        if any(other.name == node.name for other in self.config.nodes):
+            raise ConfigError([f'node "{node.name}" exists already'])
+        await self._fabric.add([node.name])
+        self._save((*self.config.nodes, node))
+        self._start(node)
+
+    async def delete(self, name: str) -> None:
+        """Take a node out: its Node object, its pods' processes and networks, its machine."""
+        node = self._node(name)
+        agent = self.agents.get(name)
+        await self._end(name)
+        with suppress(ApiError):
+            await self._client.delete(NODES, name)
+        if agent is not None:
+            await agent.dismantle()
+        await self._fabric.remove(name)
+        self._save(tuple(other for other in self.config.nodes if other is not node))
+
+    async def stop(self, name: str) -> None:
+        """As if somebody pulled the plug of its network and of its kubelet."""
+        self._node(name)
+        await self._end(name)
+        await self._fabric.set_power(name, False)
+
+    async def start(self, name: str) -> None:
+        """Plug a stopped node in again."""
+        node = self._node(name)
+        await self._fabric.set_power(name, True)
+        if name not in self.agents:
+            self._start(node)
+
+    async def set_proxy_mode(self, mode: str, name: str = "") -> None:
+        """Switch one node, or all, to another proxy mode."""
+        if mode not in PROXY_MODES:
+            raise ConfigError([f'unknown proxy mode "{mode}" (modes: {", ".join(PROXY_MODES)})'])
+        names = [self._node(name).name] if name else [node.name for node in self.config.nodes]
+        for each in names:
+            if each in self.agents:
+                await self.agents[each].proxy.set_mode(mode)
+        changed = tuple(
+            replace(node, proxy_mode=mode) if node.name in names else node
+            for node in self.config.nodes
+        )
+        self._save(changed)
