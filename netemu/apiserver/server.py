@@ -15,6 +15,7 @@ from netemu.api.kind import Kind
 from netemu.apiserver.bootstrap import bootstrap, point_service
 from netemu.apiserver.cache import Cache
 from netemu.apiserver.housekeeping import Housekeeping
+from netemu.apiserver.http.call import Call
 from netemu.apiserver.http.listeners import Listeners
 from netemu.apiserver.local import LocalClient
 from netemu.apiserver.pipeline.context import Context
@@ -101,6 +102,10 @@ class ApiServer:
     def local_client(self, field_manager: str = "") -> LocalClient:
         """A client for code in this process; `field_manager` empty: no managedFields."""
         return LocalClient(self.context, self.progress, field_manager=field_manager)
+
+    def admit(self, call: Call) -> Call:
+        """Find out who calls, and whether he may; ApiError otherwise."""
+        return call
 
     async def set_endpoint(self, address: str, port: int) -> None:
         """Let the Service `kubernetes` lead to this address, where pods reach the API."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
-from multidict import CIMultiDict
+from multidict import CIMultiDict, CIMultiDictProxy
 
 from netemu.api.kind import Kind, Object
 from netemu.apiserver.http.negotiation import JSON, form_of
@@ -23,14 +24,43 @@ if TYPE_CHECKING:
 MANAGER_BYTES = 128
 
 
+class Request(Protocol):
+    """What every request has, whether aiohttp read it or we did (`Head`)."""
+
+    @property
+    def method(self) -> str: ...
+
+    @property
+    def headers(self) -> CIMultiDictProxy[str] | CIMultiDict[str]: ...
+
+    @property
+    def transport(self) -> asyncio.Transport | None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The head of a request that aiohttp did not read."""
+
+    method: str
+    headers: CIMultiDict[str]
+    transport: asyncio.Transport | None
+
+
 @dataclass(slots=True)
 class Call:
+    """`http` is aiohttp's request, on which bodies are read and answers given."""
+
     server: ApiServer
-    request: web.BaseRequest
+    request: Request
     info: RequestInfo
     query: Mapping[str, str]
     warnings: list[str] = field(default_factory=list)
     user: Any = None
+
+    @property
+    def http(self) -> web.BaseRequest:
+        assert isinstance(self.request, web.BaseRequest)
+        return self.request
 
     @property
     def ctx(self) -> Context:

@@ -12,8 +12,8 @@ from netemu.errors import ApiError
 
 async def delete_options(call: Call) -> DeleteOptions:
     """What the body says, else what the query says."""
-    data = await body.read(call.request)
-    given = body.decode_object(data, body.media_type(call.request)) if data.strip() else {}
+    data = await body.read(call.http)
+    given = body.decode_object(data, body.media_type(call.http)) if data.strip() else {}
     grace = given.get("gracePeriodSeconds")
     if grace is None:
         grace = call.number("gracePeriodSeconds")

@@ -49,7 +49,7 @@ async def _health(call: Call) -> web.StreamResponse:
 
 
 async def _report_progress(call: Call) -> web.StreamResponse:
-    found = body.decode_object(await body.read(call.request), body.media_type(call.request))
+    found = body.decode_object(await body.read(call.http), body.media_type(call.http))
     component, revision = found.get("component"), found.get("revision")
     if not isinstance(component, str) or not isinstance(revision, int) or not component:
         raise ApiError("BadRequest", "progress is {component: string, revision: number}")

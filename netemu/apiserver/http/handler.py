@@ -66,6 +66,7 @@ class Handler:
         raw_path = request.raw_path.partition("?")[0]
         query = request.query
         call = Call(self._server, request, parse(request.method, raw_path, query), query)
+        self._server.admit(call)
         if not call.info.is_resource:
             return await serve_document(call)
         info = call.info

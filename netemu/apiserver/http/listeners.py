@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from netemu.aio import spawn
 from netemu.apiserver.http.handler import Handler
 from netemu.apiserver.http.sniff import Sniffer
+from netemu.apiserver.http.spdyupgrade import serve_upgrade
+from netemu.apiserver.streams.spdyconnection import SpdyConnection
 
 if TYPE_CHECKING:
     from netemu.apiserver.server import ApiServer
@@ -36,6 +39,7 @@ class Listeners:
     async def open(self, group: asyncio.TaskGroup) -> None:
         """Listen; a socket file that a dead daemon left is replaced."""
         config = self._server.config
+        self._group = group
         loop = asyncio.get_running_loop()
         path = self._server.socket
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,17 +47,23 @@ class Listeners:
         before = os.umask(0o177)  # the socket must never be open to others, not even for a moment
         try:
             self._listening.append(
-                await loop.create_unix_server(
-                    lambda: Sniffer(self._http), str(path), backlog=_BACKLOG
-                )
+                await loop.create_unix_server(self._sniffer, str(path), backlog=_BACKLOG)
             )
         finally:
             os.umask(before)
         tcp = await loop.create_server(
-            lambda: Sniffer(self._http), "127.0.0.1", config.api_port, backlog=_BACKLOG
+            self._sniffer, "127.0.0.1", config.api_port, backlog=_BACKLOG
         )
         self._listening.append(tcp)
         self.port = tcp.sockets[0].getsockname()[1]
+
+    def _sniffer(self) -> Sniffer:
+        return Sniffer(self._http, self._on_spdy)
+
+    def _on_spdy(self, transport: asyncio.Transport, head: bytes, rest: bytes) -> None:
+        connection = SpdyConnection(transport, rest)
+        serving = serve_upgrade(self._server, connection, head)
+        spawn(self._group, serving, name="spdy-connection")
 
     async def close(self) -> None:
         """End all connections."""

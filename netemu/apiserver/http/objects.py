@@ -45,7 +45,7 @@ async def update_object(call: Call, kind: Kind) -> web.StreamResponse:
     info = call.info
     renderer = call.renderer(kind)
     if info.subresource == "scale":
-        scale = body.decode_object(await body.read(call.request), body.media_type(call.request))
+        scale = body.decode_object(await body.read(call.http), body.media_type(call.http))
         done = await update_scale(call.ctx, kind, info.namespace, info.name, scale, call.options())
         return call.json(done)
     obj = await read_object(call, kind)
@@ -72,8 +72,8 @@ def _check_names(call: Call, kind: Kind, obj: Object) -> None:
 
 async def read_object(call: Call, kind: Kind) -> Object:
     """The body as an object of `kind`; fieldValidation as the query says."""
-    media = body.media_type(call.request)
-    obj = body.decode_object(await body.read(call.request), media)
+    media = body.media_type(call.http)
+    obj = body.decode_object(await body.read(call.http), media)
     check_kind(call, kind, obj)
     return obj
 
@@ -96,10 +96,10 @@ def check_kind(call: Call, kind: Kind, obj: Object) -> None:
 async def patch_one(call: Call, kind: Kind) -> web.StreamResponse:
     info = call.info
     renderer = call.renderer(kind)
-    media = body.media_type(call.request)
+    media = body.media_type(call.http)
     if media not in SUPPORTED:
         raise unsupported(media)
-    data = await body.read(call.request)
+    data = await body.read(call.http)
     patch: Any = body.decode_yaml(data) if media == APPLY_PATCH else body.decode_json(data)
     if info.subresource == "scale":
         done = await update_scale(

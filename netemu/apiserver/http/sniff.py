@@ -11,13 +11,18 @@ from typing import Any, cast
 
 _MOST_HEADER = 64 * 1024
 _HEADER_SECONDS = 10.0
+_SPDY = b"\r\nupgrade: spdy/3.1"
 
 
 class Sniffer(asyncio.Protocol):
     """Holds bytes until the first header is complete, then hands the connection on."""
 
-    def __init__(self, factory: Callable[[], asyncio.BaseProtocol]) -> None:
-        self._factory = factory
+    def __init__(
+        self,
+        factory: Callable[[], asyncio.BaseProtocol],
+        on_spdy: Callable[[asyncio.Transport, bytes, bytes], None],
+    ) -> None:
+        self._factory, self._on_spdy = factory, on_spdy
         self._data = b""
         self._timer: asyncio.TimerHandle | None = None
 
@@ -43,6 +48,11 @@ class Sniffer(asyncio.Protocol):
             self._refuse(431, "Request Header Fields Too Large")
 
     def _hand_on(self) -> None:
+        head, _, rest = self._data.partition(b"\r\n\r\n")
+        if _SPDY in head.lower():
+            self._data = b""
+            self._on_spdy(self._transport, head, rest)
+            return
         protocol: Any = self._factory()
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)

@@ -9,6 +9,8 @@ from aiohttp import web
 from netemu.api.kind import Kind
 from netemu.apiserver.http import body
 from netemu.apiserver.http.call import Call
+from netemu.apiserver.http.logs import pod_log
+from netemu.apiserver.http.podstreams import exec_pod, forward_ports
 from netemu.apiserver.pipeline import subresources
 from netemu.apiserver.registry import UNKNOWN_PATH
 from netemu.errors import ApiError
@@ -32,7 +34,7 @@ def find(call: Call, kind: Kind) -> Verb:
 
 
 async def _bind(call: Call, kind: Kind) -> web.StreamResponse:
-    binding = body.decode_object(await body.read(call.request), body.media_type(call.request))
+    binding = body.decode_object(await body.read(call.http), body.media_type(call.http))
     info = call.info
     done = await subresources.bind(
         call.ctx, kind, info.namespace, info.name, binding, call.options()
@@ -42,7 +44,7 @@ async def _bind(call: Call, kind: Kind) -> web.StreamResponse:
 
 async def _finalize(call: Call, kind: Kind) -> web.StreamResponse:
     renderer = call.renderer(kind)
-    obj = body.decode_object(await body.read(call.request), body.media_type(call.request))
+    obj = body.decode_object(await body.read(call.http), body.media_type(call.http))
     done = await subresources.finalize(call.ctx, kind, call.info.name, obj, call.options())
     return call.answer(renderer.one(done))
 
@@ -50,4 +52,11 @@ async def _finalize(call: Call, kind: Kind) -> web.StreamResponse:
 _FOUND: dict[tuple[str, str], Verb] = {
     ("binding", "create"): _bind,
     ("finalize", "update"): _finalize,
+    ("log", "get"): pod_log,
+    ("exec", "get"): exec_pod,
+    ("exec", "create"): exec_pod,
+    ("attach", "get"): exec_pod,
+    ("attach", "create"): exec_pod,
+    ("portforward", "get"): forward_ports,
+    ("portforward", "create"): forward_ports,
 }

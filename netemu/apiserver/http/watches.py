@@ -95,7 +95,7 @@ class _Stream:
             # A client that does not read keeps `write` waiting: end it from outside.
             self._watcher.on_cut = transport.abort
         response.enable_chunked_encoding()
-        await response.prepare(self._call.request)
+        await response.prepare(self._call.http)
         try:
             async with asyncio.timeout(self._seconds()):
                 await self._send_present(present, revision, mark_end)
