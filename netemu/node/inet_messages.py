@@ -29,35 +29,35 @@ NTF_SELF, NTF_MASTER = 2, 4
 NUD_NOARP, NUD_PERMANENT = 0x40, 0x80
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
 _RTNH_F_ONLINK = 4
-_IFA_F_NODAD = 2
+_IFA_F_NODAD, _IFA_F_NOPREFIXROUTE = 2, 0x200
 _PUT = NLM_F_CREATE | NLM_F_REPLACE
 
 _NDMSG = struct.Struct("=BxxxiHBB")
 _RTMSG = struct.Struct("=BBBBBBBBI")
 
 
-def _address(kind: int, flags: int, index: int, cidr: str) -> bytes:
+def _address(kind: int, message_flags: int, index: int, cidr: str, flags: int) -> bytes:
     address, _, length = cidr.partition("/")
     raw = packed(address)
-    family = family_of(address)
-    header = struct.pack(
-        "=BBBBi",
-        family,
-        int(length),
-        _IFA_F_NODAD if family == socket.AF_INET6 else 0,
-        0,
-        index,
+    header = struct.pack("=BBBBi", family_of(address), int(length), 0, 0, index)
+    return message(
+        kind, message_flags, header + attribute(2, raw) + attribute(1, raw) + u32(8, flags)
     )
-    return message(kind, flags, header + attribute(2, raw) + attribute(1, raw))
 
 
-def add_address(index: int, cidr: str) -> bytes:
-    """`cidr` is address/length. IPv6 without duplicate detection: it would delay the address."""
-    return _address(RTM_NEWADDR, _PUT, index, cidr)
+def add_address(index: int, cidr: str, *, prefix_route: bool = True) -> bytes:
+    """`cidr` is address/length. IPv6 without duplicate detection: it would delay the address.
+
+    `prefix_route`: whether the kernel adds the route that takes the whole prefix as on-link.
+    """
+    flags = _IFA_F_NODAD if ":" in cidr else 0
+    if not prefix_route:
+        flags |= _IFA_F_NOPREFIXROUTE
+    return _address(RTM_NEWADDR, _PUT, index, cidr, flags)
 
 
 def delete_address(index: int, cidr: str) -> bytes:
-    return _address(RTM_DELADDR, 0, index, cidr)
+    return _address(RTM_DELADDR, 0, index, cidr, 0)
 
 
 def _route(

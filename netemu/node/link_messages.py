@@ -145,12 +145,15 @@ def set_link(
     return message(RTM_SETLINK, 0, b"".join(body))
 
 
-def bridge_port(index: int, *, hairpin: bool, proxy_arp: bool) -> bytes:
-    """Port flags: hairpin lets a pod reach itself through its Service; proxy_arp stops ARP floods.
+def bridge_port(index: int, *, hairpin: bool, answers_arp: bool) -> bytes:
+    """Port flags. Hairpin lets a pod reach itself through its Service.
 
-    neigh_suppress does not answer for ports like these; proxy_arp does.
+    `answers_arp`: the bridge answers ARP for what is behind this port from its neighbour and FDB
+    entries, so the question floods nobody. Of the kernel's three ways to that, neigh_suppress does
+    not answer for ports like these, and plain proxy_arp also cuts the port off from all broadcast
+    and multicast, NDP included; proxy_arp_wifi does just this.
     """
-    flags = nested(_IFLA_PROTINFO | 0x8000, u8(4, hairpin), u8(10, proxy_arp))
+    flags = nested(_IFLA_PROTINFO | 0x8000, u8(4, hairpin), u8(12, answers_arp))
     return message(RTM_SETLINK, 0, _header(index, family=socket.AF_BRIDGE) + flags)
 
 

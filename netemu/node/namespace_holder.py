@@ -37,6 +37,11 @@ class NamespaceHolder:
         self.generation = 0
         """Counts holders; a new one means that the links to the old one's descriptors are stale."""
 
+    @property
+    def count(self) -> int:
+        """How many namespaces are held."""
+        return len(self._held)
+
     def open(self) -> list[str]:
         """Connect to the holder, or start one; the uids that it held before."""
         with self._lock:

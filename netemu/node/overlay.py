@@ -64,11 +64,13 @@ class NodeOverlay:
         pod_network: PodNetwork,
         nodes: Informer | None = None,
         clock: Clock | None = None,
+        resync: float = RESYNC,
     ) -> None:
         self._client, self._config, self._node = client, config, node
         self._netns, self._addresses = node_netns, tuple(addresses)
         self._pod_network = pod_network
         self._clock = clock or SystemClock()
+        self._resync_period = resync
         self._own_informer = nodes is None
         self._nodes = nodes or Informer(client, NODES)
         self._settings = settings_of(config)
@@ -86,13 +88,18 @@ class NodeOverlay:
 
     async def run(self) -> None:
         """Until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            if self._own_informer:
-                spawn(group, self._nodes.run(), name=f"{self._node}/overlay/nodes")
-            await self._nodes.wait_synced()
-            self._syncs.request()
-            spawn(group, self._resync(), name=f"{self._node}/overlay/resync")
-            await self._syncs.run()
+        try:
+            async with asyncio.TaskGroup() as group:
+                if self._own_informer:
+                    spawn(group, self._nodes.run(), name=f"{self._node}/overlay/nodes")
+                await self._nodes.wait_synced()
+                self._syncs.request()
+                spawn(group, self._resync(), name=f"{self._node}/overlay/resync")
+                await self._syncs.run()
+        finally:
+            if self._netlink is not None:
+                self._netlink.close()
+                self._netlink = None
 
     def _changed(self, old: Object | None, new: Object | None) -> None:
         """Only what the overlay reads of a Node matters: heartbeats come all the time."""
@@ -101,7 +108,7 @@ class NodeOverlay:
 
     async def _resync(self) -> None:
         while True:
-            await self._clock.sleep(RETRY if self._failed else RESYNC)
+            await self._clock.sleep(RETRY if self._failed else self._resync_period)
             self._dirty = True
             self._syncs.request()
 

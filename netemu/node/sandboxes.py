@@ -40,6 +40,8 @@ FIRST_POD_INDEX = 16
 MAX_PORTS = 1023
 """Ports of a Linux bridge (BR_PORT_BITS); the kernel refuses the next one with EXFULL."""
 _NAME_LENGTH = 200
+_FEW = 256
+"""Up to so many pods in the cluster, those of one node talk over the bridge, as with flannel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,6 +165,11 @@ class Sandboxes:
         self._log.rewrite(self._records.values())
         self._generation = self._holder.generation
 
+    def close(self) -> None:
+        if self._netlink is not None:
+            self._netlink.close()
+            self._netlink = None
+
     def renew_names(self) -> None:
         """Point the names to a new holder's descriptors, when there is one."""
         self._holder.ensure()
@@ -253,6 +260,7 @@ class Sandboxes:
                 for ip, subnet in zip(record.ips, self._ranges, strict=True)
             ),
             gateways=self.gateways,
+            routed=self._ranges[0].prefix_length < 24 or self._holder.count >= _FEW,
         )
 
     def _publish(self, record: SandboxRecord, number: int) -> None:

@@ -9,7 +9,9 @@ from netemu.overlay.lease import Family, family_of
 VXLAN, HOST_GW = "vxlan", "host-gw"
 BACKENDS = (VXLAN, HOST_GW)
 VXLAN_OVERHEAD = 50
-"""Outer Ethernet 14, IPv4 20, UDP 8, VXLAN 8; flannel takes the same for IPv6."""
+"""Inner Ethernet 14, outer IPv4 20, UDP 8, VXLAN 8; flannel counts the same for IPv6."""
+VXLAN_OVERHEAD_V6 = 70
+"""What the kernel takes off an IPv6 tunnel; a pod learns of the missing 20 by path MTU discovery."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +30,10 @@ class OverlaySettings:
     @property
     def pod_mtu(self) -> int:
         return self.mtu - (VXLAN_OVERHEAD if self.backend == VXLAN else 0)
+
+    def tunnel_mtu(self, family: Family) -> int:
+        """MTU of the VXLAN device; the kernel would not give it more."""
+        return self.mtu - (VXLAN_OVERHEAD if family == 4 else VXLAN_OVERHEAD_V6)
 
     def network(self, family: Family) -> str:
         """The cluster's pod network of a family; empty when it has none."""

@@ -34,7 +34,7 @@ def plan_network(own: Lease, leases: Iterable[Lease], settings: OverlaySettings)
         port=settings.port,
         local=own.public_ip,
         device=settings.device,
-        mtu=settings.pod_mtu,
+        mtu=settings.tunnel_mtu(own.family),
         mac=own.vtep_mac,
     )
     length = 32 if own.family == 4 else 128
