@@ -7,6 +7,7 @@ from typing import Any
 
 from netemu.api import meta
 from netemu.api.kind import Kind, Object, Resource
+from netemu.apiserver.pipeline.apply import apply_object
 from netemu.apiserver.pipeline.context import Context, DeleteOptions, Options
 from netemu.apiserver.pipeline.create import create
 from netemu.apiserver.pipeline.delete import delete
@@ -15,7 +16,7 @@ from netemu.apiserver.pipeline.subresources import bind, finalize, scale_of, upd
 from netemu.apiserver.pipeline.update import update
 from netemu.apiserver.progress import Progress
 from netemu.apiserver.selection import select
-from netemu.client.protocol import MERGE_PATCH, ObjectList, WatchEvent
+from netemu.client.protocol import APPLY_PATCH, MERGE_PATCH, ObjectList, WatchEvent
 
 _UNBOUNDED = 1 << 60
 
@@ -106,6 +107,11 @@ class LocalClient:
             return await update_scale(
                 self._ctx, kind, namespace, name, patch, options, content_type=content_type
             )
+        if content_type == APPLY_PATCH:
+            done, _ = await apply_object(
+                self._ctx, kind, namespace, name, patch, options, subresource=subresource
+            )
+            return done
         return await patch_object(
             self._ctx, kind, namespace, name, patch, content_type, options, subresource=subresource
         )

@@ -16,6 +16,7 @@ from netemu.apiserver.bootstrap import bootstrap, point_service
 from netemu.apiserver.cache import Cache
 from netemu.apiserver.housekeeping import Housekeeping
 from netemu.apiserver.http.call import Call
+from netemu.apiserver.http.discovery import Documents
 from netemu.apiserver.http.listeners import Listeners
 from netemu.apiserver.local import LocalClient
 from netemu.apiserver.pipeline.context import Context
@@ -59,6 +60,7 @@ class ApiServer:
         self.port = 0
         """The TCP port on loopback, while `run` serves."""
         self.registry = Registry(all_kinds)
+        self.documents = Documents(self.registry)
         self.cache = Cache(self.store, self.registry)
         self.progress = Progress(self.cache)
         self.kubelets = kubelets

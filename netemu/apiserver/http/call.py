@@ -84,6 +84,7 @@ class Call:
             force=self.query.get("force") in ("true", "1"),
             field_validation=field_validation(self.query.get("fieldValidation", "")),
             warnings=self.warnings,
+            api_version=self.info.api_version,
         )
 
     def dry_run(self) -> bool:

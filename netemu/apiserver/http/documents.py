@@ -8,6 +8,7 @@ from aiohttp import web
 
 from netemu.apiserver.http import body
 from netemu.apiserver.http.call import Call
+from netemu.apiserver.http.discovery import serve_discovery
 from netemu.apiserver.registry import UNKNOWN_PATH
 from netemu.errors import ApiError
 
@@ -29,6 +30,9 @@ VERSION = {
 
 async def serve_document(call: Call) -> web.StreamResponse:
     path = call.info.path.rstrip("/")
+    first = path.strip("/").partition("/")[0]
+    if first in ("api", "apis"):
+        return await serve_discovery(call)
     found = _EXACT.get((call.request.method, path))
     if found is None:
         if any(known == path for _, known in _EXACT):

@@ -6,12 +6,13 @@ from typing import Any
 
 from aiohttp import web
 
-from netemu.api import meta
+from netemu.api import meta, versions
 from netemu.api.kind import Kind, Object
 from netemu.apiserver.http import body
 from netemu.apiserver.http.call import Call, success
 from netemu.apiserver.http.deleteoptions import delete_options
 from netemu.apiserver.http.lists import chosen
+from netemu.apiserver.pipeline.apply import apply_object
 from netemu.apiserver.pipeline.create import create
 from netemu.apiserver.pipeline.delete import delete
 from netemu.apiserver.pipeline.patch import SUPPORTED, patch_object, unsupported
@@ -74,12 +75,11 @@ async def read_object(call: Call, kind: Kind) -> Object:
     """The body as an object of `kind`; fieldValidation as the query says."""
     media = body.media_type(call.http)
     obj = body.decode_object(await body.read(call.http), media)
-    check_kind(call, kind, obj)
-    return obj
+    return check_kind(call, kind, obj)
 
 
-def check_kind(call: Call, kind: Kind, obj: Object) -> None:
-    """The body may leave out its kind and version, but not say others."""
+def check_kind(call: Call, kind: Kind, obj: Object) -> Object:
+    """The body in the stored version; it may leave out its kind and version, not say others."""
     stated, version = obj.get("kind") or kind.kind, obj.get("apiVersion") or call.info.api_version
     if version != call.info.api_version:
         message = f"the API version in the data ({version}) does not match the expected API version"
@@ -89,8 +89,9 @@ def check_kind(call: Call, kind: Kind, obj: Object) -> None:
         raise ApiError("BadRequest", f"{message}: converting ({stated}) to ({kind.kind})")
     if not isinstance(obj.get("metadata", {}), dict):
         raise ApiError("BadRequest", "metadata must be an object")
-    obj["kind"], obj["apiVersion"] = kind.kind, kind.api_version
+    obj["kind"], obj["apiVersion"] = kind.kind, version
     obj.setdefault("metadata", {})
+    return versions.to_stored(kind, obj)
 
 
 async def patch_one(call: Call, kind: Kind) -> web.StreamResponse:
@@ -106,6 +107,8 @@ async def patch_one(call: Call, kind: Kind) -> web.StreamResponse:
             call.ctx, kind, info.namespace, info.name, patch, call.options(), content_type=media
         )
         return call.json(done)
+    if media == APPLY_PATCH:
+        return await _apply(call, kind, patch)
     done = await patch_object(
         call.ctx,
         kind,
@@ -117,6 +120,23 @@ async def patch_one(call: Call, kind: Kind) -> web.StreamResponse:
         subresource=info.subresource,
     )
     return call.answer(renderer.one(done))
+
+
+async def _apply(call: Call, kind: Kind, config: Any) -> web.StreamResponse:
+    if not call.query.get("fieldManager"):
+        message = "fieldManager: Required value: is required for apply patch"
+        raise ApiError("Invalid", f'PatchOptions.meta.k8s.io "" is invalid: {message}')
+    renderer, info = call.renderer(kind), call.info
+    done, created = await apply_object(
+        call.ctx,
+        kind,
+        info.namespace,
+        info.name,
+        config,
+        call.options(),
+        subresource=info.subresource,
+    )
+    return call.answer(renderer.one(done), status=201 if created else 200)
 
 
 async def delete_one(call: Call, kind: Kind) -> web.StreamResponse:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from netemu.api import table
+from netemu.api import table, versions
 from netemu.api.kind import Kind, Object
 from netemu.apiserver.http.negotiation import Form
 from netemu.apiserver.watcher import Entry
@@ -32,9 +32,8 @@ class Renderer:
 
     def shown(self, obj: Object) -> Object:
         """An object under the version of the request."""
-        if obj.get("apiVersion") == self.api_version:
-            return obj
-        return {**obj, "apiVersion": self.api_version}
+        group, _, version = self.api_version.rpartition("/")
+        return versions.from_stored(self.kind, obj, group, version)
 
     def entry(self, entry: Entry) -> bytes:
         if self.plain:
@@ -80,7 +79,7 @@ class Renderer:
     ) -> Object:
         return table.render(
             self.kind,
-            [self.shown(obj) for obj in objects],
+            objects,
             now=self.now,
             include=self.include,
             list_metadata=metadata,

@@ -37,6 +37,10 @@ class Options:
     field_manager: str = ""
     force: bool = False
     field_validation: str = ""
+    api_version: str = ""
+    """The version that the request speaks; empty: the stored one."""
+    applied: bool = False
+    """The object comes from server-side apply, which has done managedFields."""
     warnings: list[str] = field(default_factory=list)
     """Filled on the way: what the client should be told besides the answer."""
 

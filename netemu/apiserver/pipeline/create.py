@@ -8,7 +8,7 @@ from typing import Any
 from netemu.api import invalid, meta, names, objectrules
 from netemu.api.kind import Kind, Object
 from netemu.apiserver.pipeline.context import PLAIN, Context, Options
-from netemu.apiserver.pipeline.ownership import track_create
+from netemu.apiserver.pipeline.ownership import track
 from netemu.apiserver.pipeline.shape import check_shape
 from netemu.errors import ApiError, not_found
 
@@ -31,6 +31,7 @@ async def create(
         if attempt == 0:
             _check_namespace(ctx, kind, metadata.get("namespace", ""))
             _initialise(ctx, kind, obj)
+            track(kind, obj, None, options, ctx.clock.now())
         if await _commit(ctx, kind, obj, options):
             return obj
     raise _exists(kind, metadata["name"])
@@ -102,7 +103,6 @@ async def _commit(ctx: Context, kind: Kind, obj: Object, options: Options) -> bo
         strategy.admit_create(ctx, obj)
         kind.prepare(obj, None)
         validate(kind, obj, None)
-        track_create(kind, obj, options, ctx.clock.now())
         if options.dry_run:
             return True
         return await ctx.put(kind, obj, 0)

@@ -7,15 +7,26 @@ https://kubernetes.io/docs/reference/using-api/server-side-apply/
 
 from __future__ import annotations
 
+from netemu.api import managedfields, meta
 from netemu.api.kind import Kind, Object
 from netemu.apiserver.pipeline.context import Options
 
 
-def track_create(kind: Kind, obj: Object, options: Options, now: float) -> None:
-    """Record that the manager set everything in `obj`."""
-
-
-def track_update(
-    kind: Kind, obj: Object, old: Object, options: Options, now: float, subresource: str
+def track(
+    kind: Kind, obj: Object, old: Object | None, options: Options, now: float, subresource: str = ""
 ) -> None:
-    """Record that the manager owns what differs between `old` and `obj`."""
+    """Book what the manager made of `old` (None on create); without a manager keep the books."""
+    if options.applied:
+        return  # server-side apply has done it
+    if not options.field_manager:
+        managedfields.carry(old, obj)
+        return
+    managedfields.update(
+        kind,
+        old,
+        obj,
+        manager=options.field_manager,
+        now=meta.timestamp(now),
+        subresource=subresource,
+        api_version=options.api_version,
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from netemu.api import meta, patch, strategic
+from netemu.api import meta, patch, strategic, versions
 from netemu.api.kind import Kind, Object
 from netemu.apiserver.pipeline.context import PLAIN, Context, Options
 from netemu.apiserver.pipeline.update import modify
@@ -25,18 +25,29 @@ async def patch_object(
     *,
     subresource: str = "",
 ) -> Object:
-    """Apply the patch to the newest object, again when somebody else was faster."""
+    """Apply the patch to the newest object, again when somebody else was faster.
+
+    `options.api_version` is the version that the patch speaks.
+    """
+    group, _, version = (options.api_version or kind.api_version).rpartition("/")
+    shown = versions.at(kind, group, version)
 
     def change(old: Object) -> Object:
-        new = meta.copy(patched(kind, old, body, content_type))
-        metadata = new.get("metadata")
-        if not isinstance(metadata, dict):
-            raise ApiError("BadRequest", "the patch must leave metadata an object")
-        if metadata.get("resourceVersion") == old["metadata"]["resourceVersion"]:
-            del metadata["resourceVersion"]
-        return new
+        view = versions.from_stored(kind, old, group, version)
+        new = meta.copy(versions.to_stored(kind, patched(shown, view, body, content_type)))
+        return without_revision(new, old)
 
     return await modify(ctx, kind, namespace, name, change, options, subresource=subresource)
+
+
+def without_revision(new: Object, old: Object) -> Object:
+    """A patch is conditional only when it changes the resourceVersion itself."""
+    metadata = new.get("metadata")
+    if not isinstance(metadata, dict):
+        raise ApiError("BadRequest", "the patch must leave metadata an object")
+    if metadata.get("resourceVersion") == old["metadata"]["resourceVersion"]:
+        del metadata["resourceVersion"]
+    return new
 
 
 def patched(kind: Kind, old: Object, body: Any, content_type: str) -> Object:

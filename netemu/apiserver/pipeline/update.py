@@ -17,7 +17,7 @@ from netemu.apiserver.pipeline.context import (
     precondition_failed,
 )
 from netemu.apiserver.pipeline.create import validate
-from netemu.apiserver.pipeline.ownership import track_update
+from netemu.apiserver.pipeline.ownership import track
 from netemu.apiserver.pipeline.shape import check_shape
 from netemu.apiserver.watcher import Entry
 from netemu.errors import ApiError
@@ -85,13 +85,14 @@ async def _replace(
     try:
         if not subresource:
             kind.default(new)
+        track(kind, new, old, options, ctx.clock.now(), subresource)
+        if not subresource:
             kind.prepare(new, old)
             strategy.admit_update(ctx, new, old)
         if subresource in ("", "status"):
             validate(kind, new, old, subresource)
         if kind.has_generation and not subresource and _spec_changed(kind, new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-        track_update(kind, new, old, options, ctx.clock.now(), subresource)
         return await _write(ctx, kind, entry, new, options)
     finally:
         strategy.release(ctx, new)
