@@ -14,7 +14,6 @@ from netemu.cli.session import ObjectCommand, Session, pass_session
 from netemu.cli.targets import Target
 from netemu.cli.threeway import difference
 
-
 _Command = Callable[..., int]
 
 _OPTIONS: tuple[Callable[[_Command], _Command], ...] = (

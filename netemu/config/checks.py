@@ -26,8 +26,8 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 RESERVED_MACHINE_NAMES = ("fabric",)
-FABRIC_ADDRESSES = 1
-"""The node network's first address is this machine's own."""
+FABRIC_ADDRESSES = 2
+"""The node network's first address is this machine's own, its last one the underlay's router's."""
 
 POD_OVERHEAD = 50
 """What VXLAN over IPv4 takes from the MTU."""
@@ -159,7 +159,7 @@ def _check_underlay(config: ClusterConfig, problems: Problems) -> None:
         problems.add(
             "networking.nodeSubnet",
             f"{network} has {max(room, 0)} addresses; {len(config.nodes)} nodes,"
-            f" {len(config.hosts)} hosts and this machine need {needed}",
+            f" {len(config.hosts)} hosts, this machine and the router need {needed}",
         )
 
 
@@ -176,7 +176,7 @@ def _check_addresses(config: ClusterConfig, problems: Problems) -> None:
             problems.add(path, "needs networking.nodeSubnet to say which network it is in")
             continue
         network = ip_network(config.node_subnet)
-        taken = FABRIC_ADDRESSES + len(config.nodes)
+        taken = 1 + len(config.nodes)
         if address not in network:
             problems.add(path, f"{address} is not in networking.nodeSubnet {network}")
         elif int(address) - int(network.network_address) <= taken:
@@ -184,6 +184,8 @@ def _check_addresses(config: ClusterConfig, problems: Problems) -> None:
             problems.add(path, f"{network[0]} to {last} are this machine's and the nodes'")
         elif address == network.broadcast_address:
             problems.add(path, f"{address} is the broadcast address of {network}")
+        elif address == network[-2]:
+            problems.add(path, f"{address} is the address of the underlay's router")
 
 
 def _check_pool(config: ClusterConfig, problems: Problems) -> None:
