@@ -34,7 +34,8 @@ class Report:
     left: list[str] = field(default_factory=list)
 
     def count(self, kind: str, number: int = 1) -> None:
-        self.removed[kind] = self.removed.get(kind, 0) + number
+        if number:
+            self.removed[kind] = self.removed.get(kind, 0) + number
 
 
 def clean(run_dir: Path, *, grace: float = GRACE) -> Report:
