@@ -64,6 +64,9 @@ class Item:
     def left(self, now: float) -> float:
         return self.stored + self.ttl - now
 
+    def ttl_at(self, now: float) -> int:
+        return max(0, int(self.ttl) - int(now - self.stored))
+
 
 @dataclass(slots=True)
 class Settings:
@@ -144,7 +147,7 @@ class Cache(Plugin):
             return await self._serve_stale(query, key, store, item, now)
         self._hits.add(self._hit[store.kind])
         self._prefetch(query, key, item, now)
-        return self._reply(query, store, item, int(item.left(now)))
+        return self._reply(query, store, item, item.ttl_at(now))
 
     def _find(self, key: Key, now: float) -> tuple[Store, Item] | None:
         for store in (self.denial, self.success):
