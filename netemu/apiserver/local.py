@@ -11,6 +11,7 @@ from netemu.apiserver.pipeline.apply import apply_object
 from netemu.apiserver.pipeline.context import Context, DeleteOptions, Options
 from netemu.apiserver.pipeline.create import create
 from netemu.apiserver.pipeline.delete import delete
+from netemu.apiserver.pipeline.evict import evict
 from netemu.apiserver.pipeline.patch import patch_object
 from netemu.apiserver.pipeline.subresources import bind, finalize, scale_of, update_scale
 from netemu.apiserver.pipeline.update import update
@@ -83,6 +84,9 @@ class LocalClient:
         namespace, name = meta.namespace(obj), meta.name(obj)
         if subresource == "binding":
             return await bind(self._ctx, kind, namespace, name, obj, self._options())
+        if subresource == "eviction":
+            await evict(self._ctx, kind, namespace, name, DeleteOptions())
+            return obj
         if subresource == "finalize":
             return await finalize(self._ctx, kind, name, obj, self._options())
         if subresource == "scale":

@@ -52,7 +52,10 @@ class Response:
 
     status: int
     headers: dict[str, str]
+    """By lower-case name, the last of each."""
     connection: Connection
+    fields: tuple[tuple[str, str], ...] = ()
+    """All headers as they came."""
 
     async def read(self) -> bytes:
         """The whole body; the connection can be used again afterwards."""
@@ -116,7 +119,7 @@ class Pool:
                 connection.finished = False
                 connection.writer.write(request)
                 await connection.writer.drain()
-                return await _read_head(connection)
+                return await read_head(connection)
             except (OSError, EOFError):
                 connection.close()
                 if kept is None:
@@ -175,15 +178,17 @@ class Pool:
                 continue
 
 
-async def _read_head(connection: Connection) -> Response:
+async def read_head(connection: Connection) -> Response:
+    """Read status line and headers; the body follows on the connection."""
     raw = await connection.reader.readuntil(b"\r\n\r\n")
     start, *lines = raw.decode("latin-1").split("\r\n")
-    headers = {}
+    fields = []
     for line in lines:
         name, colon, value = line.partition(":")
         if colon:
-            headers[name.lower()] = value.strip()
+            fields.append((name, value.strip()))
+    headers = {name.lower(): value for name, value in fields}
     version, status, *_ = start.split(" ")
     if version == "HTTP/1.0" or headers.get("connection", "").lower() == "close":
         connection.reusable = False
-    return Response(int(status), headers, connection)
+    return Response(int(status), headers, connection, tuple(fields))

@@ -14,6 +14,11 @@ async def delete_options(call: Call) -> DeleteOptions:
     """What the body says, else what the query says."""
     data = await body.read(call.http)
     given = body.decode_object(data, body.media_type(call.http)) if data.strip() else {}
+    return read_options(call, given)
+
+
+def read_options(call: Call, given: dict[str, Any]) -> DeleteOptions:
+    """From a metav1.DeleteOptions, completed by the query."""
     grace = given.get("gracePeriodSeconds")
     if grace is None:
         grace = call.number("gracePeriodSeconds")

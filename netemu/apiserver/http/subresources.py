@@ -8,10 +8,13 @@ from aiohttp import web
 
 from netemu.api.kind import Kind
 from netemu.apiserver.http import body
-from netemu.apiserver.http.call import Call
+from netemu.apiserver.http.call import Call, success
+from netemu.apiserver.http.deleteoptions import read_options
 from netemu.apiserver.http.logs import pod_log
 from netemu.apiserver.http.podstreams import exec_pod, forward_ports
+from netemu.apiserver.http.proxying import proxy
 from netemu.apiserver.pipeline import subresources
+from netemu.apiserver.pipeline.evict import evict
 from netemu.apiserver.registry import UNKNOWN_PATH
 from netemu.errors import ApiError
 
@@ -49,9 +52,24 @@ async def _finalize(call: Call, kind: Kind) -> web.StreamResponse:
     return call.answer(renderer.one(done))
 
 
+async def _evict(call: Call, kind: Kind) -> web.StreamResponse:
+    data = await body.read(call.http)
+    eviction = body.decode_object(data, body.media_type(call.http))
+    options = read_options(call, eviction.get("deleteOptions") or {})
+    stated = (eviction.get("metadata") or {}).get("name") or call.info.name
+    if stated != call.info.name:
+        raise ApiError(
+            "BadRequest", f"name in URL does not match name in Eviction object: {stated}"
+        )
+    await evict(call.ctx, kind, call.info.namespace, call.info.name, options)
+    return call.json(success() | {"code": 201}, status=201)
+
+
 _FOUND: dict[tuple[str, str], Verb] = {
     ("binding", "create"): _bind,
     ("finalize", "update"): _finalize,
+    ("eviction", "create"): _evict,
+    ("proxy", "*"): proxy,
     ("log", "get"): pod_log,
     ("exec", "get"): exec_pod,
     ("exec", "create"): exec_pod,
