@@ -1,0 +1,158 @@
+"""A cluster's life: killed daemons, adoption, neighbours with equal ranges, the machine untouched."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+SERVER = """
+apiVersion: v1
+kind: Pod
+metadata: {name: NAME, labels: {app: NAME}}
+spec:
+  nodeName: NODE
+  terminationGracePeriodSeconds: 0
+  containers: [{name: main, image: busybox, command: [sleep, infinity]}]
+"""
+
+
+def pod(name: str, node: str) -> str:
+    return SERVER.replace("NAME", name).replace("NODE", node)
+
+
+def daemon_pid(name: str) -> int:
+    return int(json.loads(Path(f"/run/netemu/{name}/daemon.json").read_text())[0])
+
+
+def host_view() -> dict[str, Any]:
+    """What of the machine's own namespace must not change, whatever a cluster does."""
+    run = subprocess.run
+    return {
+        "rules": run(["nft", "list", "ruleset"], capture_output=True, text=True).stdout,
+        "bridges": run(["ip", "-br", "link", "show", "type", "bridge"], capture_output=True).stdout,
+        "sysctls": run(
+            [
+                "sysctl",
+                "-a",
+                "--pattern",
+                r"^net\.(ipv4\.(ip_forward|conf\.(all|default|lo))|bridge)",
+            ],
+            capture_output=True,
+            text=True,
+        ).stdout,
+    }
+
+
+def test_the_machine_itself_is_untouched(make_cluster: Callable[..., Any]) -> None:
+    before = host_view()
+    cluster = make_cluster("quiet", "--nodes", "2")
+    assert host_view() == before
+    routes = subprocess.run(["ip", "-j", "route"], capture_output=True, text=True).stdout
+    ours = [route for route in json.loads(routes) if route["dev"] == "ne-quiet"]
+    assert len(ours) == 1, "one veth, one route"
+    assert cluster.get("nodes")["items"]
+
+
+def test_two_clusters_with_the_same_ranges(make_cluster: Callable[..., Any]) -> None:
+    clusters = [make_cluster(name, "--nodes", "2") for name in ("left", "right")]
+    for cluster in clusters:
+        cluster.run(
+            "apply", "-f", "-", stdin=pod("here", "node-1") + "---" + pod("there", "node-2")
+        )
+    addresses = [c.get("pod", "there")["status"]["podIP"] for c in clusters]
+    assert addresses[0] == addresses[1], "both count from the same range"
+    for cluster in clusters:
+        out = cluster.run("ping", "here", "there")
+        assert " 0% packet loss" in out, out
+
+
+def test_killed_daemon_does_not_hurt_a_transfer(make_cluster: Callable[..., Any]) -> None:
+    cluster = make_cluster("phoenix", "--nodes", "2")
+    cluster.run("apply", "-f", "-", stdin=pod("source", "node-1") + "---" + pod("sink", "node-2"))
+    address = cluster.get("pod", "sink")["status"]["podIP"]
+    size = 64 << 20
+    # nsenter by name: what runs here must not need the daemon at all
+    inside = ["ip", "netns", "exec"]
+    sink = subprocess.Popen(
+        [*inside, "phoenix.default.sink", "busybox", "nc", "-l", "-p", "5000"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+    )
+    while (
+        "5000"
+        not in subprocess.run(
+            [*inside, "phoenix.default.sink", "ss", "-Hltn"], capture_output=True, text=True
+        ).stdout
+    ):
+        assert sink.poll() is None
+    source = subprocess.Popen(
+        [*inside, "phoenix.default.source", "busybox", "nc", address, "5000"], stdin=subprocess.PIPE
+    )
+    assert source.stdin is not None and sink.stdout is not None
+    chunk, received = bytes(1 << 20), 0
+    for number in range(size // len(chunk)):
+        if number == 8:
+            os.kill(daemon_pid("phoenix"), signal.SIGKILL)
+        source.stdin.write(chunk)
+        source.stdin.flush()
+        received += len(sink.stdout.read(len(chunk)))
+    source.stdin.close()
+    received += len(sink.stdout.read())
+    assert received == size
+    source.wait(10)
+    sink.stdout.close()
+    sink.wait(10)
+
+    before = cluster_pods("phoenix")
+    done = subprocess.run(
+        [str(netemu_path()), "up", "--name", "phoenix"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert cluster.get("pod", "sink")["status"]["podIP"] == address
+    assert cluster_pods("phoenix") == before, "no process was restarted"
+    assert " 0% packet loss" in cluster.run("ping", "source", "sink")
+
+
+def netemu_path() -> Path:
+    import sys
+
+    return Path(sys.executable).with_name("netemu")
+
+
+def cluster_pods(name: str) -> set[str]:
+    """Processes inside the cluster's pods, by the namespaces they are in."""
+    links = {
+        os.stat(entry).st_ino
+        for entry in Path("/run/netns").iterdir()
+        if entry.name.count(".") >= 2 and entry.name.startswith(f"{name}.")
+    }
+    found = set()
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if os.stat(entry / "ns/net").st_ino in links:
+                    found.add(entry.name)
+            except OSError:
+                continue  # it ended meanwhile
+    return found
+
+
+def test_down_after_a_killed_daemon(make_cluster: Callable[..., Any]) -> None:
+    cluster = make_cluster("doomed", "--nodes", "2")
+    cluster.run("apply", "-f", "-", stdin=pod("one", "node-1"))
+    os.kill(daemon_pid("doomed"), signal.SIGKILL)
+    # make_cluster's end runs `down` and asserts "0 left"; the session's end compares the host
+
+
+def test_a_name_in_use_is_refused(make_cluster: Callable[..., Any]) -> None:
+    make_cluster("taken", "--nodes", "1")
+    done = subprocess.run(
+        [str(netemu_path()), "up", "--name", "taken"], capture_output=True, text=True
+    )
+    assert done.returncode != 0
+    assert "taken" in done.stderr and "netemu down" in done.stderr
