@@ -112,6 +112,10 @@ _MATCHES: dict[str, Callable[[Walk, _Option], bool]] = {
     "--mark": _mark_matches,
     "--dst-type": _type_matches("destination"),
     "--src-type": _type_matches("source"),
+    # The virtual server of an IPVS connection is where its packet was sent to.
+    "--vaddr": lambda walk, option: walk.packet.destination == option.values[0],
+    "--vproto": lambda walk, option: walk.packet.protocol == option.values[0],
+    "--vport": lambda walk, option: walk.packet.destination_port == int(option.values[0]),
     "--physdev-is-in": lambda walk, option: False,
     "-i": lambda walk, option: option.values[0] == "lo" and walk.host.is_local(walk.packet.source),
 }

@@ -1,0 +1,48 @@
+"""Every scenario, in every mode, by the packet tracer: no root, no packets."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+
+def _load() -> ModuleType:
+    if "netemu_scenario" not in sys.modules:
+        path = Path(__file__).parents[2] / "scenarios" / "scenario.py"
+        spec = importlib.util.spec_from_file_location("netemu_scenario", path)
+        assert spec is not None and spec.loader is not None
+        sys.modules["netemu_scenario"] = module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules["netemu_scenario"]
+
+
+scenario = _load()
+ALL = list(scenario.every())
+
+
+def test_there_are_scenarios() -> None:
+    assert len(ALL) >= 60
+
+
+@pytest.mark.parametrize("mode", scenario.MODES)
+@pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
+def test_flows(case: object, mode: str) -> None:
+    for step in case.steps:  # type: ignore[attr-defined]
+        sources = {
+            node: scenario.sources_of(mode, step.services(node), step.view(node))
+            for node in scenario.NODES
+        }
+        memory: dict[str, set[str]] = {}
+        for flow in step.flows:
+            if mode not in flow.modes or "tracer" not in flow.witnesses:
+                continue
+            rules, host = sources[flow.via]
+            outcomes = scenario.trace_flow(flow, rules, host, memory)
+            assert scenario.told(flow, outcomes) == (flow.verdict, dict(flow.endpoints)), flow.line
+            if flow.sticky:
+                again = scenario.trace_flow(flow, rules, host, memory)
+                assert {o.endpoint for o in again} == {outcomes[0].endpoint}, flow.line
