@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 
 import click
 
@@ -21,10 +22,8 @@ def version(session: Session, /, only_client: bool, form: str) -> None:
 
     found = {"netemu": version_of("netemu")}
     if not only_client:
-        try:
+        with suppress(ClusterNotRunning, CapabilityError):  # no cluster to ask is no failure here
             found["api"] = str(session.api.get("/version").get("gitVersion", ""))
-        except (ClusterNotRunning, CapabilityError):
-            pass  # no cluster to ask is no failure here
     if form == "json":
         print(json.dumps(found, indent=2))
         return

@@ -15,6 +15,7 @@ import yaml
 _Base: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _OLD_BOOLEANS = re.compile(r"^(y|Y|yes|Yes|YES|n|N|no|No|NO|on|On|ON|off|Off|OFF)$")
 _NUMBERISH = re.compile(r"^[-+.]?[0-9][0-9_,:.eExXoObBa-fA-F+-]*$")
+_RADIX = re.compile(r"^[-+]?0(o[0-7_]+|x[0-9a-fA-F_]+|b[01_]+)$")
 _resolver: Any = yaml.SafeLoader("")
 
 
@@ -45,7 +46,9 @@ def _reads_as_other(text: str) -> bool:
 
 
 def _is_float(text: str) -> bool:
-    """Numbers that go-yaml's resolver knows and PyYAML's YAML 1.1 pattern does not (`1e3`)."""
+    """Numbers that go-yaml knows and PyYAML's YAML 1.1 pattern does not (`1e3`, `0o17`)."""
+    if _RADIX.match(text):
+        return True
     if not _NUMBERISH.match(text):
         return False
     try:

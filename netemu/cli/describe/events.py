@@ -31,7 +31,10 @@ def write_events(page: Page, events: list[Object]) -> None:
         return
     page.flush()
     page.line("Events:")
-    page.table(("Type", "Reason", "Age", "From", "Message"), (_row(event) for event in events))
+    page.line("Type\tReason\tAge\tFrom\tMessage", level=1)
+    page.line("----\t------\t----\t----\t-------", level=1)
+    for event in events:
+        page.line("\t".join(_row(event)), level=1)
 
 
 def _last_seen(event: Object) -> str:

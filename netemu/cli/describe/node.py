@@ -73,7 +73,9 @@ def _head(page: Page, node: Object) -> None:
     page.field("CreationTimestamp", moment(node["metadata"].get("creationTimestamp")))
     taints = (
         taint["key"] + (f"={taint['value']}" if taint.get("value") else "") + f":{taint['effect']}"
-        for taint in spec.get("taints") or ()
+        for taint in sorted(
+            spec.get("taints") or (), key=lambda taint: str(taint["effect"] + taint["key"])
+        )
     )
     page.multiline("Taints", taints)
     page.field("Unschedulable", str(bool(spec.get("unschedulable"))).lower())

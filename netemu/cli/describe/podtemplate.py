@@ -200,7 +200,8 @@ def _mounts(page: Page, container: Container) -> None:
 
 
 def write_tolerations(page: Page, tolerations: Sequence[Any], *, indent: str = "") -> None:
-    page.multiline("Tolerations", (_toleration(each) for each in tolerations), indent=indent)
+    ordered = sorted(tolerations, key=lambda each: str(each.get("key", "")))
+    page.multiline("Tolerations", (_toleration(each) for each in ordered), indent=indent)
 
 
 def _toleration(each: Mapping[str, Any]) -> str:

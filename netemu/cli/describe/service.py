@@ -74,6 +74,8 @@ def _port(page: Page, port: Object, slices: Sequence[Object]) -> None:
 
 def endpoints_text(slices: Sequence[Object], port_name: str) -> str:
     """`10.244.1.2:80,10.244.2.2:80 + 1 more...`: ready endpoints of one port."""
+    if not slices:
+        return NONE
     found = []
     for each in slices:
         for port in each.get("ports") or ():

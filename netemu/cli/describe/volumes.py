@@ -22,6 +22,8 @@ def write_volumes(page: Page, volumes: Sequence[Source], *, indent: str = "") ->
         title, describe = _KINDS[kind]
         page.field("Type", title, level=2)
         page.fields(describe(volume[kind]), level=2)
+        if kind == "downwardAPI":
+            _items(page, volume[kind])
 
 
 def _optional(source: Source) -> str:
@@ -49,13 +51,12 @@ def _claim(source: Source) -> Lines:
     return [("ClaimName", source["claimName"]), ("ReadOnly", read_only)]
 
 
-def _items(source: Source) -> Lines:
-    lines: Lines = [("Items", "")]
+def _items(page: Page, source: Source) -> None:
+    page.line("Items:", level=2)
     for item in source.get("items") or ():
         field = (item.get("fieldRef") or {}).get("fieldPath")
         field = field or (item.get("resourceFieldRef") or {}).get("resource", "")
-        lines.append((f"  {field} -> {item['path']}", ""))
-    return lines
+        page.line(f"{field} -> {item['path']}", level=3)
 
 
 def _projected(source: Source) -> Lines:
@@ -95,7 +96,7 @@ _KINDS: dict[str, tuple[str, Callable[[Source], Lines]]] = {
         "Projected (a volume that contains injected data from multiple sources)",
         _projected,
     ),
-    "downwardAPI": ("DownwardAPI (a volume populated by information about the pod)", _items),
+    "downwardAPI": ("DownwardAPI (a volume populated by information about the pod)", _nothing),
     "ephemeral": (
         "EphemeralVolume (an inline specification for a volume that gets created and deleted"
         " with the pod)",

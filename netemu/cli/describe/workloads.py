@@ -77,6 +77,8 @@ def write_deployment(page: Page, obj: Object, replica_sets: Sequence[Object]) ->
         )
     write_template(page, spec.get("template") or {})
     _conditions(page, obj)
+    if not replica_sets:
+        return
     newest = _newest(obj, replica_sets)
     old = [each for each in replica_sets if each is not newest]
     with_pods = [each for each in old if (each.get("spec") or {}).get("replicas")] or old
@@ -170,15 +172,12 @@ def write_daemon_set(page: Page, obj: Object, pods: str) -> None:
 def write_job(page: Page, obj: Object) -> None:
     spec, status = obj.get("spec") or {}, obj.get("status") or {}
     page.head(obj)
-    page.field("Selector", selector_text(spec.get("selector")))
+    chosen = spec.get("selector")
+    page.field("Selector", selector_text(chosen) if chosen else "")
     page.metadata(obj)
     if controller(obj):
         page.field("Controlled By", controller(obj))
-    page.field("Parallelism", spec.get("parallelism", 1))
-    page.field("Completions", spec.get("completions") or UNSET)
-    page.field("Completion Mode", spec.get("completionMode", "NonIndexed"))
-    page.field("Suspend", str(bool(spec.get("suspend"))).lower())
-    page.field("Backoff Limit", spec.get("backoffLimit", 6))
+    _job_settings(page, spec)
     if status.get("startTime"):
         page.field("Start Time", moment(status["startTime"]))
     if status.get("completionTime"):
@@ -192,6 +191,24 @@ def write_job(page: Page, obj: Object) -> None:
     if spec.get("completionMode") == "Indexed":
         page.field("Completed Indexes", status.get("completedIndexes") or NONE)
     write_template(page, spec.get("template") or {})
+
+
+def _job_settings(page: Page, spec: Object) -> None:
+    """What was set, by the user or as a default."""
+    if spec.get("parallelism") is not None:
+        page.field("Parallelism", spec["parallelism"])
+    completions = spec.get("completions")
+    page.field("Completions", UNSET if completions is None else completions)
+    if spec.get("completionMode"):
+        page.field("Completion Mode", spec["completionMode"])
+    if spec.get("suspend") is not None:
+        page.field("Suspend", str(spec["suspend"]).lower())
+    for title, key in (
+        ("Backoff Limit", "backoffLimit"),
+        ("TTL Seconds After Finished", "ttlSecondsAfterFinished"),
+    ):
+        if spec.get(key) is not None:
+            page.field(title, spec[key])
 
 
 def write_cron_job(page: Page, obj: Object) -> None:

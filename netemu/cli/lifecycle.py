@@ -1,0 +1,203 @@
+"""`netemu up`, `down`, `status` and `clean`: the border to `netemu.cluster`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+import click
+
+from netemu.cli.durations import DURATION
+from netemu.cli.failures import CommandFailed, RootNeeded
+from netemu.cli.manifests import Manifest, read
+from netemu.cli.progress import Progress
+from netemu.cli.session import DEFAULT_NAME, Command, Session, pass_session
+from netemu.config import ClusterConfig
+
+PLURALS = {"dir": "directories", "process": "processes", "netns": "network namespaces"}
+
+
+@click.command(cls=Command)
+@click.option(
+    "-f",
+    "--filename",
+    "files",
+    multiple=True,
+    help="Manifests to apply; a Cluster document in them gives the settings.",
+)
+@click.option("-R", "--recursive", is_flag=True, help="Directories with what is below them.")
+@click.option("--config", "config_file", default="", help="A file with a Cluster document.")
+@click.option("--name", default=None, help="The cluster's name.  [default: netemu]")
+@click.option("--nodes", default=None, help="How many nodes.  [default: 3]")
+@click.option("--proxy-mode", default=None, help="iptables, nftables, ipvs or flat.")
+@click.option("--no-wait", is_flag=True, help="Don't wait for what -f applies.")
+@click.option(
+    "--timeout",
+    type=DURATION,
+    default="60s",
+    show_default=True,
+    help="How long to wait for what -f applies.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be made.")
+@pass_session
+def up(
+    session: Session,
+    /,
+    files: tuple[str, ...],
+    recursive: bool,
+    config_file: str,
+    name: str | None,
+    nodes: str | None,
+    proxy_mode: str | None,
+    no_wait: bool,
+    timeout: float,
+    dry_run: bool,
+) -> None:
+    """Bring a cluster up. It is ready when this returns."""
+    from netemu.cli.clusterfile import cluster_document
+    from netemu.config.load import load
+
+    manifests = read(files, recursive=recursive) if files else []
+    document, source = cluster_document(manifests, config_file)
+    flags = {
+        "--name": name or session.cluster_flag or None,
+        "--nodes": nodes,
+        "--proxy-mode": proxy_mode,
+    }
+    config = load(document, source=source, environment=os.environ, flags=flags)
+    objects = [manifest for manifest in manifests if not manifest.is_cluster]
+    if dry_run:
+        from netemu.cli.plan import plan_text
+
+        sys.stdout.write(plan_text(config, len(objects)))
+        return
+    _require(config)
+    _start(config)
+    if objects:
+        _apply(config, objects, None if no_wait else timeout)
+
+
+def _require(config: ClusterConfig) -> None:
+    """Fail before anything is made when this machine lacks what the cluster needs."""
+    _require_root("bringing a cluster up")
+    from netemu.node.capabilities import REQUIRED, require
+
+    modes = {config.proxy.mode, *(node.proxy_mode for node in config.nodes if node.proxy_mode)}
+    needs = {"nftables": ("nftables",), "flat": ("nftables",), "ipvs": ("ipset", "ipvs", "dummy")}
+    require(*REQUIRED, *(need for mode in sorted(modes) for need in needs.get(mode, ())))
+
+
+def _start(config: ClusterConfig) -> None:
+    from netemu.cluster import up as cluster_up
+
+    with Progress() as progress:
+        report = cluster_up.up(config, progress=progress.step)
+        nodes = len(report.config.nodes)
+        verb = "adopted" if report.adopted else "up"
+        subnet = report.details.get("nodeSubnet")
+        where = f" on {subnet}" if subnet else ""
+        progress.clear()
+        print(
+            f"cluster {report.config.name} is {verb}: {nodes} node{'s' if nodes > 1 else ''}"
+            f"{where}, ready in {report.seconds:.2f} s",
+            flush=True,
+        )
+
+
+def _apply(config: ClusterConfig, objects: Sequence[Manifest], timeout: float | None) -> None:
+    from netemu.cli.apply import apply_manifests
+
+    session = Session()
+    session.cluster_flag = config.name
+    session.server = str(config.api_socket)
+    apply_manifests(session, objects, timeout=timeout)
+
+
+@click.command(cls=Command)
+@click.option("--name", default="", help="Which cluster.")
+@click.option("--all", "everything", is_flag=True, help="All clusters of this machine.")
+@click.option("--keep-data", is_flag=True, help="Keep objects and volumes for the next up.")
+@pass_session
+def down(session: Session, /, name: str, everything: bool, keep_data: bool) -> int:
+    """Take a cluster down and prove that nothing is left."""
+    from netemu.cluster import down as cluster_down
+    from netemu.cluster import state
+
+    if name and everything:
+        raise click.UsageError("--name and --all exclude each other")
+    _require_root("taking a cluster down")
+    names = state.clusters() if everything else [name or _only_cluster(session, state.clusters())]
+    if not names:
+        print("no cluster on this machine: 0 left")
+    return max((_take_down(each, cluster_down.down, keep_data) for each in names), default=0)
+
+
+def _take_down(name: str, remove: Callable[..., object], keep_data: bool) -> int:
+    from netemu.cluster.down import DownReport
+
+    report = remove(name, keep_data=keep_data)
+    assert isinstance(report, DownReport)
+    return _print_removal(report.name, report.removed, report.left)
+
+
+def _print_removal(name: str, removed: dict[str, int], left: Sequence[str]) -> int:
+    counted = ", ".join(
+        f"{count} {kind if count == 1 else PLURALS.get(kind, kind + 's')}"
+        for kind, count in removed.items()
+        if count
+    )
+    print(f"cluster {name}: removed {counted or 'nothing'}; {len(left)} left", flush=True)
+    for each in left:
+        print(f"  left: {each}", file=sys.stderr)
+    return 1 if left else 0
+
+
+def _only_cluster(session: Session, known: Sequence[str]) -> str:
+    """The one that is meant; clusters that are left behind without a daemon count too."""
+    named = session.cluster_flag or os.environ.get("NETEMU_NAME", "")
+    if named:
+        return named
+    if len(known) > 1 and DEFAULT_NAME not in known:
+        raise CommandFailed(
+            f"several clusters on this machine: {', '.join(known)}",
+            hint=f"netemu down --name {known[0]}, or --all",
+            exit_code=2,
+        )
+    return known[0] if len(known) == 1 else DEFAULT_NAME
+
+
+@click.command(cls=Command)
+@click.option("--name", default="", help="Which cluster.")
+@click.option("-o", "--output", "form", type=click.Choice(("", "json")), default="", help="json.")
+@pass_session
+def status(session: Session, /, name: str, form: str) -> int:
+    """What runs, and how far each node has come. Exit code 1 when the cluster is not ready."""
+    from netemu.cli.clusterstatus import print_status
+    from netemu.cluster import state
+
+    return print_status(name or _only_cluster(session, state.clusters()), form)
+
+
+@click.command(cls=Command)
+@click.option("--dry-run", is_flag=True, help="Only say what would be removed.")
+def clean(dry_run: bool) -> int:
+    """Remove what clusters without a daemon left on this machine; running ones stay."""
+    from netemu.cluster.down import clean as clean_up
+
+    _require_root("cleaning up")
+    reports = clean_up(dry_run=dry_run)
+    if not reports:
+        print("nothing to clean: 0 left")
+        return 0
+    if not dry_run:
+        return max(_print_removal(r.name, r.removed, r.left) for r in reports)
+    for report in reports:
+        print(f"cluster {report.name}: would remove {len(report.left)}:")
+        print(*(f"  {each}" for each in report.left), sep="\n")
+    return 0
+
+
+def _require_root(what: str) -> None:
+    if os.geteuid() != 0:
+        raise RootNeeded(what)
