@@ -1,7 +1,8 @@
 """The scenarios' small world in real namespaces: nodes, pods, outside machines, real TCP and UDP.
 
 No cluster runs here: a node's rules are put in by the very backends that NodeProxy uses, straight
-from the scenario's objects. One process serves every pod: its sockets were born in their namespaces.
+from the scenario's objects. One process serves every pod: its sockets were born in their
+namespaces.
 """
 
 from __future__ import annotations
@@ -14,14 +15,16 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from netemu.node import netns
+from netemu.node import netns, netns_directory
 from netemu.node.proxyfamily import FamilyProxy
 from netemu.node.proxymodes import open_backend
 
 scenario: Any = sys.modules["netemu_scenario"]
 PREFIX = "ppw."
+RUN = Path("/run/netemu")
 DROP_AFTER = 0.4
 """Seconds without an answer that count as dropped."""
 GIVE_UP = 10.0
@@ -50,6 +53,8 @@ def _sysctl(who: str, **values: str) -> None:
 def build() -> None:
     """Namespaces, links, addresses and routes; `destroy` takes them away."""
     names = ["fabric", *MACHINES, *scenario.PODS]
+    with netns_directory.machine_lock(RUN):
+        netns_directory.prepare(RUN)
     _ip(*(f"netns add {PREFIX}{name}" for name in names))
     for name in names:
         _ip("link set lo up", namespace=name)
@@ -85,6 +90,8 @@ def _node(node: str, address: str) -> None:
         ipv4__conf__all__rp_filter="0",
         ipv4__conf__default__rp_filter="0",
         ipv4__conf__all__route_localnet="1",
+        # Or after six refusals to one client the seventh looks like a drop.
+        ipv4__icmp_ratelimit="0",
     )
     gateway = scenario.GATEWAYS[node]
     pods = {n: a for n, a in scenario.PODS.items() if scenario.node_of(n) == node}
@@ -126,7 +133,10 @@ def _outside(name: str) -> None:
 
 def destroy() -> None:
     for name in ["fabric", *MACHINES, *scenario.PODS]:
-        subprocess.run(["ip", "netns", "del", PREFIX + name], check=False, stderr=subprocess.DEVNULL)
+        command = ["ip", "netns", "del", PREFIX + name]
+        subprocess.run(command, check=False, stderr=subprocess.DEVNULL)
+    with netns_directory.machine_lock(RUN):
+        netns_directory.give_back(RUN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,7 +206,9 @@ async def _exchange(sock: socket.socket, to: tuple[str, int], is_udp: bool) -> R
     try:
         await loop.sock_connect(sock, to)
         if is_udp:
-            await loop.sock_sendall(sock, b"?")
+            # What the node's own rules refuse fails in send as well; recv says how it was refused.
+            with contextlib.suppress(PermissionError):
+                await loop.sock_sendall(sock, b"?")
         name, _, seen = (await loop.sock_recv(sock, 200)).decode().partition(" ")
     except ConnectionRefusedError:
         return Reply("reject")

@@ -17,8 +17,8 @@ import yaml
 from netemu.api import meta
 from netemu.netstate.packet import Host, Packet
 from netemu.netstate.trace import Outcome, RuleSource, trace
-from netemu.netstate.trace.ipvs import IpvsRules
 from netemu.netstate.trace.iptables import IptablesRules
+from netemu.netstate.trace.ipvs import IpvsRules
 from netemu.netstate.trace.nftables import NftRules
 from netemu.proxy.endpoints import Service
 from netemu.proxy.flat import compile_flat
