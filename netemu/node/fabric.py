@@ -111,19 +111,24 @@ class Fabric:
         with netns_directory.machine_lock(root):
             netns_directory.prepare(root)
             saved = self._load()
+            self._machines = self._former(saved)
             self.node_subnet = saved.get("nodeSubnet") or self._choose_subnet()
             self._save()
             self._build_switch()
             self._build_machine_link()
-        for name, entry in saved.get("machines", {}).items():
-            self._machines[name] = Machine(
+        self._build_all(list(self._machines.values()))
+
+    def _former(self, saved: dict[str, Any]) -> dict[str, Machine]:
+        return {
+            name: Machine(
                 name=name,
                 role=entry["role"],
                 netns=netns.path_of(f"{self._config.name}.{name}"),
                 addresses=tuple(entry["addresses"]),
                 port=entry["port"],
             )
-        self._build_all(list(self._machines.values()))
+            for name, entry in saved.get("machines", {}).items()
+        }
 
     def _choose_subnet(self) -> str:
         if self._config.node_subnet:

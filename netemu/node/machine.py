@@ -16,8 +16,9 @@ from netemu.node import netns
 from netemu.node.hardware import link_name, mac_of
 from netemu.node.inet_messages import add_address, add_neighbour, add_route
 from netemu.node.ledger import Ledger
-from netemu.node.link_messages import LOOPBACK_INDEX, new_veth, set_link
+from netemu.node.link_messages import LOOPBACK_INDEX, delete_link, new_veth, set_link
 from netemu.node.netlink import NetlinkSocket
+from netemu.node.network_observe import observe_links
 from netemu.node.node_subnet import contains
 
 NODE, HOST = "node", "host"
@@ -107,7 +108,8 @@ def build(machine: Machine, underlay: Underlay, fabric: NetlinkSocket, own: Netl
     router = machine.role == NODE
     settings = _SETTINGS | (_ROUTER_SETTINGS if router else {"net/ipv4/ip_forward": "0"})
     netns.call_in(machine.netns, write_settings(settings))
-    _plug(machine, underlay, fabric)
+    if "eth0" not in observe_links(own):
+        _plug(machine, underlay, fabric)
     own.request(
         [
             set_link(LOOPBACK_INDEX, up=True),
@@ -119,6 +121,7 @@ def build(machine: Machine, underlay: Underlay, fabric: NetlinkSocket, own: Netl
 
 
 def _plug(machine: Machine, underlay: Underlay, fabric: NetlinkSocket) -> None:
+    """A new cable; one of a former life, whose other end is just going, is taken away first."""
     descriptor = os.open(machine.netns, os.O_RDONLY | os.O_CLOEXEC)
     try:
         cable = new_veth(
@@ -131,7 +134,8 @@ def _plug(machine: Machine, underlay: Underlay, fabric: NetlinkSocket) -> None:
             peer_index=ETH0,
             peer_mac=machine.mac,
         )
-        fabric.request([cable], ignore={errno.EEXIST, errno.EBUSY})
+        fabric.request([delete_link(machine.port)], ignore={errno.ENODEV})
+        fabric.request([cable])
     finally:
         os.close(descriptor)
 

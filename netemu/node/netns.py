@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import fcntl
 import os
 import socket
 import subprocess
@@ -27,6 +28,8 @@ from netemu.node import syscalls
 from netemu.node.netlink import NetlinkSocket
 
 NAMES = Path("/run/netns")
+_NS_GET_NSTYPE = 0xB703
+"""ioctl_ns(2)."""
 T = TypeVar("T")
 
 _home = threading.local()
@@ -185,7 +188,9 @@ def is_namespace(path: str) -> bool:
     except OSError:
         return False
     try:
-        return os.readlink(f"/proc/self/fd/{fd}").startswith("net:[")
+        return fcntl.ioctl(fd, _NS_GET_NSTYPE) == syscalls.CLONE_NEWNET
+    except OSError:
+        return False
     finally:
         os.close(fd)
 

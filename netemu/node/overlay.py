@@ -109,6 +109,7 @@ class NodeOverlay:
     async def _resync(self) -> None:
         while True:
             await self._clock.sleep(RETRY if self._failed else self._resync_period)
+            await self._pod_network.check()
             self._dirty = True
             self._syncs.request()
 

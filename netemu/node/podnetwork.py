@@ -86,7 +86,10 @@ class PodNetwork:
                 self._ready.set()
 
     async def check(self) -> None:
-        """Renew the names when the holder of the namespaces had to be replaced."""
+        """Replace a holder of the namespaces that was killed, and renew the names.
+
+        The overlay does this at each look at the kernel.
+        """
         async with self._lock:
             await asyncio.to_thread(self._sandboxes.renew_names)
 

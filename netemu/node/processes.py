@@ -10,9 +10,12 @@ import select
 import signal
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+_LAST = 5.0
+"""Seconds in which a killed process must be gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +46,18 @@ def start_time(pid: int) -> int:
 
 def end(processes: Iterable[Process], *, grace: float) -> list[Process]:
     """Ask all to end, kill those that have not after `grace` seconds; who is left. Blocks."""
-    with ExitStack() as stack:
-        open_fds = {}
-        for process in processes:
-            fd = _open(process)
-            if fd is not None:
-                open_fds[fd] = process
-                stack.callback(os.close, fd)
+    with _opened(processes) as open_fds:
         _signal(open_fds, signal.SIGTERM)
         waiting = _wait(open_fds, grace)
         _signal(waiting, signal.SIGKILL)
-        return list(_wait(waiting, 5.0).values())
+        return list(_wait(waiting, _LAST).values())
 
 
 def kill(processes: Iterable[Process]) -> list[Process]:
     """End them without asking; who is left after five seconds."""
-    return end(processes, grace=0.0)
+    with _opened(processes) as open_fds:
+        _signal(open_fds, signal.SIGKILL)
+        return list(_wait(open_fds, _LAST).values())
 
 
 def inside(namespaces: set[int]) -> Iterator[Process]:
@@ -71,6 +70,19 @@ def inside(namespaces: set[int]) -> Iterator[Process]:
                 process = Process.of(int(entry.name))
                 if process.alive:
                     yield process
+
+
+@contextmanager
+def _opened(processes: Iterable[Process]) -> Iterator[dict[int, Process]]:
+    """pidfd -> process, of those that are alive."""
+    with ExitStack() as stack:
+        open_fds = {}
+        for process in processes:
+            fd = _open(process)
+            if fd is not None:
+                open_fds[fd] = process
+                stack.callback(os.close, fd)
+        yield open_fds
 
 
 def _open(process: Process) -> int | None:
