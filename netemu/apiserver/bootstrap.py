@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from netemu.api import meta
 from netemu.api.kind import Kind, Object
+from netemu.apiserver.auth.bootstraproles import cluster_role_bindings, cluster_roles
+from netemu.apiserver.auth.gate import RBAC
 from netemu.apiserver.pipeline.context import Context
 from netemu.apiserver.pipeline.create import create
 from netemu.apiserver.pipeline.update import update
@@ -19,6 +23,12 @@ async def bootstrap(
     for name in NAMESPACES:
         await _ensure(ctx, "namespaces", {"metadata": {"name": name}})
     await _ensure(ctx, "services", _service(service_ips[0]))
+    for plural, objects in (
+        ("clusterroles", cluster_roles()),
+        ("clusterrolebindings", cluster_role_bindings()),
+    ):
+        if ctx.registry.find(RBAC, "v1", plural) is not None:
+            await asyncio.gather(*(_ensure(ctx, plural, obj) for obj in objects))
     if endpoint:
         await point_service(ctx, endpoint, endpoint_port)
 

@@ -6,18 +6,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from netemu.aio import Clock, SystemClock, spawn
 from netemu.api import kinds
-from netemu.api.kind import Kind
+from netemu.api.kind import Kind, Object
+from netemu.apiserver.auth.authenticator import Authenticator
+from netemu.apiserver.auth.gate import Gate
+from netemu.apiserver.auth.pki import Pki
+from netemu.apiserver.auth.tokens import Signer
+from netemu.apiserver.auth.user import User
 from netemu.apiserver.bootstrap import bootstrap, point_service
 from netemu.apiserver.cache import Cache
 from netemu.apiserver.housekeeping import Housekeeping
-from netemu.apiserver.http.call import Call
 from netemu.apiserver.http.discovery import Documents
 from netemu.apiserver.http.listeners import Listeners
+from netemu.apiserver.http.tokenrequests import make_token
+from netemu.apiserver.kubeconfig import admin_kubeconfig
 from netemu.apiserver.local import LocalClient
 from netemu.apiserver.pipeline.context import Context
 from netemu.apiserver.progress import Progress
@@ -49,6 +56,8 @@ class ApiServer:
         *,
         store: Store | None = None,
         socket: Path | None = None,
+        pki: Path | None = None,
+        tokens: Mapping[str, User] | None = None,
         kubelets: Kubelets = _no_kubelets,
         clock: Clock | None = None,
         all_kinds: Sequence[Kind] = kinds.ALL,
@@ -72,6 +81,9 @@ class ApiServer:
             clock=clock or SystemClock(),
             strategies=self._strategies(),
         )
+        self._pki_directory = pki or config.data_dir / "pki"
+        self._static_tokens = dict(tokens or {})
+        self._listeners = Listeners(self)
         self._opened = False
 
     def _strategies(self) -> dict[tuple[str, str], Strategy]:
@@ -86,6 +98,7 @@ class ApiServer:
         """Open the store and make the objects that every cluster has."""
         if self._opened:
             return
+        await asyncio.to_thread(self._open_keys)
         await self.store.open()
         await self.cache.open()
         services = self.registry.find("", "v1", "services")
@@ -94,6 +107,34 @@ class ApiServer:
         addresses = (self.config.api_service_ip,)
         await bootstrap(self.context, service_ips=addresses)
         self._opened = True
+
+    def _open_keys(self) -> None:
+        self.pki = Pki(self._pki_directory)
+        self.signer = Signer(self.pki.key("sa"))
+        self.authenticator = Authenticator(
+            self.signer, self._present, self.context.clock.now, self._static_tokens
+        )
+        self.gate = Gate(self.authenticator, self.cache, self.registry)
+
+    def _present(self, plural: str, namespace: str, name: str) -> Object | None:
+        kind = self.registry.find("", "v1", plural)
+        entry = self.cache.get(kind, namespace, name) if kind is not None else None
+        return entry.object if entry is not None else None
+
+    def admin_kubeconfig(self, host: str = "127.0.0.1", port: int = 0) -> str:
+        """YAML for an administrator; host and port default to the loopback listener."""
+        server = f"https://{host}:{port or self.port}"
+        return admin_kubeconfig(self.pki, self.config.name, server)
+
+    def token(self, namespace: str, account: str, **spec: Any) -> Object:
+        """A TokenRequest's answer for a ServiceAccount; `spec` as in TokenRequestSpec."""
+        kind = self.registry.find("", "v1", "serviceaccounts")
+        assert kind is not None
+        return make_token(self.context, self.signer, kind, namespace, account, spec)
+
+    async def listen(self, host: str, port: int) -> int:
+        """Listen with TLS on one more address, while `run` runs; returns the port."""
+        return await self._listeners.listen(host, port)
 
     async def close(self) -> None:
         """Commit and close the store; `run` does so by itself."""
@@ -105,10 +146,6 @@ class ApiServer:
         """A client for code in this process; `field_manager` empty: no managedFields."""
         return LocalClient(self.context, self.progress, field_manager=field_manager)
 
-    def admit(self, call: Call) -> Call:
-        """Find out who calls, and whether he may; ApiError otherwise."""
-        return call
-
     async def set_endpoint(self, address: str, port: int) -> None:
         """Let the Service `kubernetes` lead to this address, where pods reach the API."""
         await point_service(self.context, address, port)
@@ -116,7 +153,7 @@ class ApiServer:
     async def run(self, *, ready: asyncio.Event | None = None) -> None:
         """Serve until cancelled; `ready` is set when clients can connect."""
         await self.open()
-        listeners = Listeners(self)
+        listeners = self._listeners
         try:
             async with asyncio.TaskGroup() as group:
                 await listeners.open(group)

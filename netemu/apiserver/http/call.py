@@ -11,6 +11,7 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from netemu.api.kind import Kind, Object
+from netemu.apiserver.auth.user import ANONYMOUS, User
 from netemu.apiserver.http.negotiation import JSON, form_of
 from netemu.apiserver.http.render import Renderer, encode
 from netemu.apiserver.http.requestinfo import RequestInfo
@@ -55,7 +56,7 @@ class Call:
     info: RequestInfo
     query: Mapping[str, str]
     warnings: list[str] = field(default_factory=list)
-    user: Any = None
+    user: User = ANONYMOUS
 
     @property
     def http(self) -> web.BaseRequest:

@@ -6,9 +6,11 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from netemu.apiserver.auth.tokens import ISSUER
 from netemu.apiserver.http import body
 from netemu.apiserver.http.call import Call
 from netemu.apiserver.http.discovery import serve_discovery
+from netemu.apiserver.http.openapi import serve_openapi
 from netemu.apiserver.registry import UNKNOWN_PATH
 from netemu.errors import ApiError
 
@@ -33,6 +35,8 @@ async def serve_document(call: Call) -> web.StreamResponse:
     first = path.strip("/").partition("/")[0]
     if first in ("api", "apis"):
         return await serve_discovery(call)
+    if first == "openapi":
+        return await serve_openapi(call)
     found = _EXACT.get((call.request.method, path))
     if found is None:
         if any(known == path for _, known in _EXACT):
@@ -50,6 +54,21 @@ async def _health(call: Call) -> web.StreamResponse:
         checks = "[+]ping ok\n[+]store ok\n"
         return call.text(f"{checks}{call.info.path.strip('/')} check passed\n")
     return call.text("ok")
+
+
+async def _key_set(call: Call) -> web.StreamResponse:
+    return call.json(call.server.signer.key_set())
+
+
+async def _openid(call: Call) -> web.StreamResponse:
+    document = {
+        "issuer": ISSUER,
+        "jwks_uri": f"{ISSUER}/openid/v1/jwks",
+        "response_types_supported": ["id_token"],
+        "subject_types_supported": ["public"],
+        "id_token_signing_alg_values_supported": ["ES256"],
+    }
+    return call.json(document)
 
 
 async def _report_progress(call: Call) -> web.StreamResponse:
@@ -75,6 +94,8 @@ _EXACT: dict[tuple[str, str], Document] = {
     ("GET", "/healthz"): _health,
     ("GET", "/livez"): _health,
     ("GET", "/readyz"): _health,
+    ("GET", "/openid/v1/jwks"): _key_set,
+    ("GET", "/.well-known/openid-configuration"): _openid,
     ("POST", "/netemu/v1/progress"): _report_progress,
     ("POST", "/netemu/v1/barrier"): _barrier,
 }

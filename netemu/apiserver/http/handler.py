@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from netemu.api.kind import Kind
+from netemu.api.kind import CREATE_ONLY, Kind
 from netemu.apiserver.http import lists, objects, subresources, watches
 from netemu.apiserver.http.call import Call
 from netemu.apiserver.http.documents import serve_document
 from netemu.apiserver.http.negotiation import JSON
 from netemu.apiserver.http.render import encode
 from netemu.apiserver.http.requestinfo import parse
+from netemu.apiserver.http.reviews import review
 from netemu.apiserver.registry import UNKNOWN_PATH
 from netemu.errors import ApiError
 
@@ -66,7 +67,7 @@ class Handler:
         raw_path = request.raw_path.partition("?")[0]
         query = request.query
         call = Call(self._server, request, parse(request.method, raw_path, query), query)
-        self._server.admit(call)
+        self._server.gate.admit(call)
         if not call.info.is_resource:
             return await serve_document(call)
         info = call.info
@@ -82,6 +83,8 @@ class Handler:
         if info.subresource and info.subresource not in kind.subresources:
             raise ApiError("NotFound", UNKNOWN_PATH)
         allowed = _OBJECT if info.name else _COLLECTION
+        if kind.verbs == CREATE_ONLY and info.verb == "create":
+            return review
         verb = allowed.get(info.verb)
         if verb is None or (info.subresource and info.verb not in ("get", "update", "patch")):
             raise not_allowed()

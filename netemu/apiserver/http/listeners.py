@@ -1,4 +1,4 @@
-"""Where the server listens: a unix socket for root, and loopback TCP."""
+"""Where the server listens: a unix socket for root, and TCP with TLS."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _KEEPALIVE = 75.0
 _BACKLOG = 1024
+_HANDSHAKE_SECONDS = 10.0
 _FINISH_SECONDS = 0.1
 """For requests in flight at the end; idle connections cost as much."""
 
@@ -51,11 +52,25 @@ class Listeners:
             )
         finally:
             os.umask(before)
-        tcp = await loop.create_server(
-            self._sniffer, "127.0.0.1", config.api_port, backlog=_BACKLOG
+        self.port = await self.listen("127.0.0.1", config.api_port)
+
+    async def listen(self, host: str, port: int) -> int:
+        """One more TCP address, with a certificate for it; returns the port."""
+        config = self._server.config
+        names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc"]
+        names += [f"kubernetes.default.svc.{config.cluster_domain}", "127.0.0.1", "::1"]
+        names += [config.api_service_ip, host]
+        tls = await asyncio.to_thread(self._server.pki.server_context, names)
+        tcp = await asyncio.get_running_loop().create_server(
+            self._sniffer,
+            host,
+            port,
+            ssl=tls,
+            ssl_handshake_timeout=_HANDSHAKE_SECONDS,
+            backlog=_BACKLOG,
         )
         self._listening.append(tcp)
-        self.port = tcp.sockets[0].getsockname()[1]
+        return int(tcp.sockets[0].getsockname()[1])
 
     def _sniffer(self) -> Sniffer:
         return Sniffer(self._http, self._on_spdy)

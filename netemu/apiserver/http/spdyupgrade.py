@@ -56,7 +56,9 @@ def _call(server: ApiServer, connection: SpdyConnection, head: bytes) -> Call:
     query: MultiDict[str] = MultiDict(URL(target, encoded=True).query)
     path = target.partition("?")[0]
     request = Head(method=method, headers=headers, transport=connection.transport)
-    return server.admit(Call(server, request, parse(method, path, query), query))
+    call = Call(server, request, parse(method, path, query), query)
+    server.gate.admit(call)
+    return call
 
 
 async def _serve(call: Call, connection: SpdyConnection) -> None:

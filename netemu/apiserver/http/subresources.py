@@ -13,6 +13,7 @@ from netemu.apiserver.http.deleteoptions import read_options
 from netemu.apiserver.http.logs import pod_log
 from netemu.apiserver.http.podstreams import exec_pod, forward_ports
 from netemu.apiserver.http.proxying import proxy
+from netemu.apiserver.http.tokenrequests import request_token
 from netemu.apiserver.pipeline import subresources
 from netemu.apiserver.pipeline.evict import evict
 from netemu.apiserver.registry import UNKNOWN_PATH
@@ -69,6 +70,7 @@ _FOUND: dict[tuple[str, str], Verb] = {
     ("binding", "create"): _bind,
     ("finalize", "update"): _finalize,
     ("eviction", "create"): _evict,
+    ("token", "create"): request_token,
     ("proxy", "*"): proxy,
     ("log", "get"): pod_log,
     ("exec", "get"): exec_pod,

@@ -18,7 +18,9 @@ from netemu.store.memory import MemoryStore
 async def server() -> AsyncIterator[ApiServer]:
     """An API server on a unix socket and a free loopback port."""
     folder = Path(tempfile.mkdtemp(prefix="api"))  # tmp_path may be too long for a socket
-    made = ApiServer(ClusterConfig(), store=MemoryStore(), socket=folder / "api.sock")
+    made = ApiServer(
+        ClusterConfig(), store=MemoryStore(), socket=folder / "api.sock", pki=folder / "pki"
+    )
     ready = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         task = spawn(group, made.run(ready=ready), name="server")
