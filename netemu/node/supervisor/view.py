@@ -105,6 +105,7 @@ def _make_devices(path: str) -> None:
     for name, major, minor in (*nodes, ("tty", 5, 0)):
         os.mknod(f"{path}/{name}", 0o020666, os.makedev(major, minor))
         os.chmod(f"{path}/{name}", 0o666)
+    os.close(os.open(f"{path}/termination-log", os.O_WRONLY | os.O_CREAT, 0o666))
     for name in ("pts", "shm", "mqueue"):
         os.mkdir(f"{path}/{name}")
     links = (("ptmx", "pts/ptmx"), ("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"))

@@ -1,0 +1,173 @@
+"""From a PodSpec's container to what a runtime is asked to run. Pure, but for looking images up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from netemu.api import meta, quantity
+from netemu.api.kind import Object
+from netemu.node.images import Port, Program, StandIn
+from netemu.node.kubelet.environment import expand
+from netemu.node.kubelet.states import ContainerState, notes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodContext:
+    """What all containers of a pod have in common here."""
+
+    node: str
+    log_directory: str
+    ips: Sequence[str] = ()
+    limits: Sequence[str] = ()
+    """Resources that this machine can limit."""
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+
+def declared_ports(container: Object) -> tuple[Port, ...]:
+    return tuple(
+        Port(port=port["containerPort"], protocol=port.get("protocol") or "TCP")
+        for port in container.get("ports") or ()
+        if (port.get("protocol") or "TCP") in ("TCP", "UDP")
+    )
+
+
+def log_path(context: PodContext, state: ContainerState) -> str:
+    return f"{context.log_directory}/{state.name}/{state.restarts}.log"
+
+
+def process_spec(
+    pod: Object,
+    state: ContainerState,
+    program: Program,
+    environment: Mapping[str, str],
+    mounts: Sequence[Object],
+    context: PodContext,
+) -> Object:
+    """The supervisor's specification (see `supervisor/launch.py`)."""
+    container = state.spec
+    named = meta.name(pod)
+    argv = [expand(word, environment).replace("{pod}", named) for word in program.argv]
+    spec: Object = {
+        "id": state.id,
+        "pod": meta.uid(pod),
+        "name": state.name,
+        "meta": notes(state),
+        "argv": argv,
+        "env": {"HOSTNAME": named, **program.env, **environment},
+        "log": log_path(context, state),
+        "cwd": container.get("workingDir") or program.cwd or "/",
+    }
+    if program.rootfs:
+        spec["rootfs"] = program.rootfs
+    binds = [{"source": path, "target": path} for path in program.binds]
+    if mounts or binds:
+        spec["mounts"] = [*binds, *mounts]
+    for flag in ("stdin", "tty"):
+        if container.get(flag):
+            spec[flag] = True
+    limits = resource_limits(container, context.limits)
+    if limits:
+        spec["limits"] = limits
+    return {**spec, **rights(pod, container)}
+
+
+def standin_spec(
+    pod: Object,
+    state: ContainerState,
+    standin: StandIn,
+    environment: Mapping[str, str],
+    context: PodContext,
+) -> Object:
+    """The stand-ins' specification (see `standins/container.py`)."""
+    identity = {
+        "pod": meta.name(pod),
+        "namespace": meta.namespace(pod),
+        "node": context.node,
+        "ip": context.ips[0] if context.ips else "",
+        "container": state.name,
+        "image": state.spec.get("image") or "",
+    }
+    if standin.program == "porter":
+        identity["env"] = {
+            name: value for name, value in environment.items() if name.startswith("SERVE_PORT_")
+        }
+    return {
+        "id": state.id,
+        "pod": meta.uid(pod),
+        "name": state.name,
+        "meta": notes(state),
+        "program": standin.program,
+        "ports": [{"port": each.port, "protocol": each.protocol} for each in standin.ports],
+        "identity": identity,
+        "log": log_path(context, state),
+    }
+
+
+def lazy_spec(
+    pod: Object,
+    state: ContainerState,
+    environment: Mapping[str, str],
+    mounts: Sequence[Object],
+) -> Object:
+    """A stand-in's container for the supervisor: it starts with the first command in it."""
+    spec: Object = {
+        "id": state.id,
+        "pod": meta.uid(pod),
+        "name": state.name,
+        "lazy": True,
+        "env": {"HOSTNAME": meta.name(pod), **environment},
+    }
+    if state.spec.get("workingDir"):
+        spec["cwd"] = state.spec["workingDir"]
+        spec["make_cwd"] = True
+    if mounts:
+        spec["mounts"] = list(mounts)
+    return {**spec, **rights(pod, state.spec)}
+
+
+def rights(pod: Object, container: Object) -> Object:
+    """User, groups, capabilities and the like; the container's settings before the pod's."""
+    of_pod = pod["spec"].get("securityContext") or {}
+    own = container.get("securityContext") or {}
+    result: Object = {}
+    user = own.get("runAsUser", of_pod.get("runAsUser"))
+    group = own.get("runAsGroup", of_pod.get("runAsGroup"))
+    groups = list(of_pod.get("supplementalGroups") or ())
+    if of_pod.get("fsGroup") is not None:
+        groups.append(of_pod["fsGroup"])
+    for key, value in (("user", user), ("group", group), ("groups", groups)):
+        if value:
+            result[key] = value
+    if own.get("privileged"):
+        result["privileged"] = True
+    if own.get("readOnlyRootFilesystem"):
+        result["readonly"] = True
+    if own.get("allowPrivilegeEscalation") is False:
+        result["no_new_privs"] = True
+    capabilities = own.get("capabilities") or {}
+    for key, side in (("cap_add", "add"), ("cap_drop", "drop")):
+        if capabilities.get(side):
+            result[key] = [name.upper().removeprefix("CAP_") for name in capabilities[side]]
+    return result
+
+
+def resource_limits(container: Object, offered: Sequence[str]) -> dict[str, int]:
+    """Limits as the supervisor takes them: memory in bytes, cpu in thousandths of a core."""
+    limits = (container.get("resources") or {}).get("limits") or {}
+    result = {}
+    if "memory" in limits and "memory" in offered:
+        result["memory"] = int(quantity.parse(limits["memory"]))
+    if "cpu" in limits and "cpu" in offered:
+        result["cpu"] = max(1, int(quantity.parse(limits["cpu"]) * 1000))
+    return result
+
+
+def runs_as_root_although_forbidden(pod: Object, container: Object) -> bool:
+    """runAsNonRoot with a user that is root: CreateContainerConfigError."""
+    of_pod = pod["spec"].get("securityContext") or {}
+    own = container.get("securityContext") or {}
+    if not own.get("runAsNonRoot", of_pod.get("runAsNonRoot")):
+        return False
+    return not own.get("runAsUser", of_pod.get("runAsUser"))

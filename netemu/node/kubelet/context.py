@@ -1,0 +1,71 @@
+"""What every pod's worker on a node shares."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from netemu.aio import Clock, spawn
+from netemu.api.kind import Object
+from netemu.client.informer import Informer
+from netemu.client.protocol import ApiClient
+from netemu.config import ClusterConfig
+from netemu.node.images import ImageTable
+from netemu.node.kubelet.batcher import Batcher
+from netemu.node.kubelet.dnsconfig import ResolverFile
+from netemu.node.kubelet.eventqueue import EventQueue
+from netemu.node.kubelet.nodesockets import NodeSockets
+from netemu.node.kubelet.runtime import Runtime
+from netemu.node.podnetwork import PodNetwork, PodRequest, PodSandbox
+
+TokenIssuer = Callable[[str, str, str, Object, Object], Awaitable[str]]
+"""(namespace, service account, audience, the volume's source, pod) → a token."""
+
+
+@dataclass(slots=True, kw_only=True)
+class NodeContext:
+    """One node's parts, handed to its workers. `group` owns the tasks that they start."""
+
+    client: ApiClient
+    config: ClusterConfig
+    node: str
+    netns: str
+    """Path of the node's own network namespace."""
+    addresses: Sequence[str]
+    network: PodNetwork
+    runtime: Runtime
+    images: ImageTable
+    events: EventQueue
+    sockets: NodeSockets
+    services: Informer
+    clock: Clock
+    resolver: ResolverFile
+    """The node's own resolv.conf."""
+    group: asyncio.TaskGroup
+    tokens: TokenIssuer | None = None
+    sandboxes: Batcher[PodRequest, PodSandbox] = field(init=False)
+    removals: Batcher[str, None] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sandboxes = Batcher(self.network.add, limit=64)
+        self.removals = Batcher(self._remove, limit=1024)
+
+    async def _remove(self, uids: Sequence[str]) -> Sequence[None]:
+        await self.network.remove(uids)
+        return [None] * len(uids)
+
+    def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
+        return spawn(self.group, coroutine, name=f"{self.node}/{name}")
+
+    def services_of(self, namespace: str) -> list[Object]:
+        """Services that a pod of `namespace` hears of in its environment."""
+        found = self.services.by_index("namespace", namespace)
+        kubernetes = self.services.get("default/kubernetes")
+        return [*found, kubernetes] if kubernetes and namespace != "default" else found
+
+    def pod_directory(self, namespace: str, name: str, uid: str) -> Path:
+        """Where a pod's logs are, named as the kubelet names them below /var/log/pods."""
+        return self.config.node_dir(self.node) / "pods" / f"{namespace}_{name}_{uid}"

@@ -1,0 +1,208 @@
+"""A pod's volumes: prepared before its containers start, bound into each that mounts them.
+
+Contents from the API and memory-backed emptyDirs live below the node's run directory (a tmpfs),
+other emptyDirs below the cluster's data directory; both go with the pod.
+
+https://kubernetes.io/docs/concepts/storage/volumes/
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from netemu.api import meta
+from netemu.api.kind import Object
+from netemu.api.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
+from netemu.errors import ApiError
+from netemu.node.kubelet.context import NodeContext
+from netemu.node.kubelet.environment import expand
+from netemu.node.kubelet.states import PROCESS, ContainerState
+from netemu.node.kubelet.volumefiles import VolumeError, write_atomically
+from netemu.node.kubelet.volumesources import files_of
+from netemu.node.supervisor.view import inside
+
+if TYPE_CHECKING:
+    from netemu.node.kubelet.worker import PodWorker
+
+_MOST_MESSAGE = 4096
+_DEVICES = "/dev/termination-log"
+
+
+class PodVolumes:
+    def __init__(self, context: NodeContext, pod: Object) -> None:
+        uid = meta.uid(pod)
+        self._quick = context.config.node_dir(context.node) / "volumes" / uid
+        self._lasting = context.config.data_dir / "pods" / uid / "volumes"
+        self._paths: dict[str, Path] = {}
+        self.refreshable = False
+        """Whether what it holds may change while the pod runs."""
+
+    async def prepare(self, worker: PodWorker) -> None:
+        """Make all volumes of the pod. Raises VolumeError when one cannot be made yet."""
+        security = worker.pod["spec"].get("securityContext") or {}
+        group = security.get("fsGroup")
+        for volume in worker.pod["spec"].get("volumes") or ():
+            if volume["name"] not in self._paths:
+                self._paths[volume["name"]] = await self._make(worker, volume, group)
+
+    async def refresh(self, worker: PodWorker) -> None:
+        """Write anew what has changed in the API."""
+        group = (worker.pod["spec"].get("securityContext") or {}).get("fsGroup")
+        for volume in worker.pod["spec"].get("volumes") or ():
+            files = await files_of(worker, volume)
+            if files is not None and volume["name"] in self._paths:
+                write_atomically(self._paths[volume["name"]], files, group)
+
+    async def _make(self, worker: PodWorker, volume: Object, group: int | None) -> Path:
+        name: str = volume["name"]
+        files = await files_of(worker, volume)
+        if files is not None:
+            self.refreshable = True
+            path = self._quick / name
+            write_atomically(path, files, group)
+            return path
+        if volume.get("hostPath") is not None:
+            return _host_path(name, volume["hostPath"])
+        if volume.get("persistentVolumeClaim") is not None:
+            claim = volume["persistentVolumeClaim"].get("claimName", "")
+            return await _claimed(worker, name, claim)
+        if volume.get("ephemeral") is not None:
+            return await _claimed(worker, name, f"{meta.name(worker.pod)}-{name}")
+        if volume.get("emptyDir") is not None:
+            memory = volume["emptyDir"].get("medium") == "Memory"
+            return _empty((self._quick if memory else self._lasting) / name, group)
+        kind = next((key for key in volume if key != "name"), "volume")
+        raise VolumeError(name, f"volumes of type {kind} need a driver that is not here")
+
+    async def mounts(self, worker: PodWorker, state: ContainerState) -> list[Object]:
+        """What to bind into a container, outer paths before inner ones."""
+        mounts = []
+        for mount in state.spec.get("volumeMounts") or ():
+            path = self._paths.get(mount["name"])
+            if path is None:
+                raise VolumeError(mount["name"], "no such volume in the pod")
+            mounts.append(
+                {
+                    "source": _below(path, mount, state),
+                    "target": mount["mountPath"],
+                    "readonly": bool(mount.get("readOnly")),
+                }
+            )
+        mounts.sort(key=lambda mount: str(mount["target"]).count("/"))
+        return mounts
+
+    def termination_file(self, worker: PodWorker, state: ContainerState) -> Object:
+        """The file in which a container may leave its last words, as a mount."""
+        path = self._message_path(worker, state)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(0o666)
+        path.chmod(0o666)
+        target = state.spec.get("terminationMessagePath") or _DEVICES
+        return {"source": str(path), "target": target}
+
+    def termination_message(self, worker: PodWorker, state: ContainerState, code: int) -> str:
+        """A container's last words; from its log when it failed and asked for that."""
+        if state.runtime != PROCESS:
+            return ""
+        path = self._message_path(worker, state)
+        try:
+            with path.open("rb") as file:
+                words = file.read(_MOST_MESSAGE)
+            path.unlink()
+        except OSError:
+            words = b""
+        policy = state.spec.get("terminationMessagePolicy")
+        if not words and code and policy == "FallbackToLogsOnError":
+            words = _end_of_log(Path(worker.log_path(state)))
+        return words.decode("utf-8", "replace")
+
+    def _message_path(self, worker: PodWorker, state: ContainerState) -> Path:
+        return Path(worker.log_path(state)).with_suffix(".message")
+
+    async def remove(self, worker: PodWorker) -> None:
+        """Delete what is the pod's own."""
+        for path in (self._quick, self._lasting.parent):
+            if path.exists():
+                await asyncio.to_thread(shutil.rmtree, path, True)
+
+
+def _empty(path: Path, group: int | None) -> Path:
+    path.mkdir(parents=True, exist_ok=True)
+    path.chmod(0o2777 if group else 0o777)
+    if group:
+        os.chown(path, -1, group)
+    return path
+
+
+def _below(path: Path, mount: Object, state: ContainerState) -> str:
+    """The volume, or what `subPath` names in it: never anything outside."""
+    sub = mount.get("subPath") or ""
+    if mount.get("subPathExpr"):
+        known = {each["name"]: each.get("value") or "" for each in state.spec.get("env") or ()}
+        sub = expand(mount["subPathExpr"], known)
+    if not sub:
+        return str(path)
+    if sub.startswith("/") or ".." in sub.split("/"):
+        raise VolumeError(mount["name"], f"subPath {sub!r} must stay inside the volume")
+    target = inside(str(path), sub)
+    if not os.path.lexists(target):
+        os.makedirs(target, mode=0o755, exist_ok=True)
+    return target
+
+
+_HOST_PATH_TYPES = {
+    "Directory": (stat.S_ISDIR, "a directory"),
+    "File": (stat.S_ISREG, "a file"),
+    "Socket": (stat.S_ISSOCK, "a socket"),
+    "CharDevice": (stat.S_ISCHR, "a character device"),
+    "BlockDevice": (stat.S_ISBLK, "a block device"),
+}
+
+
+def _host_path(name: str, source: Object) -> Path:
+    path, kind = Path(source["path"]), source.get("type") or ""
+    if ".." in path.parts:
+        raise VolumeError(name, f"hostPath {path} must not contain '..'")
+    if kind == "DirectoryOrCreate" or (not kind and not path.exists()):
+        path.mkdir(parents=True, exist_ok=True)
+    elif kind == "FileOrCreate" and not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(0o644)
+    wanted = _HOST_PATH_TYPES.get(kind.removesuffix("OrCreate"))
+    if wanted and not (path.exists() and wanted[0](path.stat().st_mode)):
+        raise VolumeError(name, f"hostPath type check failed: {path} is not {wanted[1]}")
+    return path
+
+
+async def _claimed(worker: PodWorker, name: str, claim: str) -> Path:
+    """The directory behind a claim's volume."""
+    client, space = worker.context.client, meta.namespace(worker.pod)
+    try:
+        found = await client.get(PERSISTENT_VOLUME_CLAIMS, claim, space)
+        volume = found["spec"].get("volumeName")
+        if not volume or (found.get("status") or {}).get("phase") != "Bound":
+            raise VolumeError(name, f'persistentvolumeclaim "{claim}" is not bound')
+        spec = (await client.get(PERSISTENT_VOLUMES, volume))["spec"]
+    except ApiError as error:
+        raise VolumeError(name, error.message) from error
+    source = spec.get("hostPath") or spec.get("local")
+    if not source:
+        raise VolumeError(name, f'persistentvolume "{volume}" is neither hostPath nor local')
+    path = Path(source["path"])
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def _end_of_log(path: Path) -> bytes:
+    """The last 80 lines or 2 kB of a log, without the CRI columns."""
+    try:
+        lines = path.read_bytes()[-8192:].splitlines()[-80:]
+    except OSError:
+        return b""
+    text = b"\n".join(line.split(b" ", 3)[-1] for line in lines)
+    return text[-2048:]

@@ -1,0 +1,84 @@
+"""The contents of volumes that come from the API: configMap, secret, downwardAPI, projected."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from netemu.api import meta
+from netemu.api.kind import Object
+from netemu.node.kubelet.environment import PodFacts, data_of, field_value, resource_value
+from netemu.node.kubelet.starting import get_config
+from netemu.node.kubelet.volumefiles import VolumeError, VolumeFile, checked_path, choose_keys
+
+if TYPE_CHECKING:
+    from netemu.node.kubelet.worker import PodWorker
+
+_MODE = 0o644
+
+
+async def files_of(worker: PodWorker, volume: Object) -> dict[str, VolumeFile] | None:
+    """What a volume holds; None for a volume that is not made of keys."""
+    name = volume["name"]
+    for field, kind in (("configMap", "ConfigMap"), ("secret", "Secret")):
+        source = volume.get(field)
+        if source is not None:
+            return await _keys(worker, name, kind, source, source.get("defaultMode", _MODE))
+    if volume.get("downwardAPI") is not None:
+        source = volume["downwardAPI"]
+        return _downward(worker, name, source, source.get("defaultMode", _MODE))
+    if volume.get("projected") is not None:
+        return await _projected(worker, name, volume["projected"])
+    return None
+
+
+async def _keys(
+    worker: PodWorker, volume: str, kind: str, source: Object, mode: int
+) -> dict[str, VolumeFile]:
+    named = source.get("secretName") or source.get("name") or ""
+    optional = bool(source.get("optional"))
+    found = await get_config(worker, kind, named)
+    if found is None:
+        if optional:
+            return {}
+        raise VolumeError(volume, f'{kind.lower()} "{named}" not found')
+    data = data_of(kind, found)
+    return choose_keys(volume, data, source.get("items"), mode, optional=optional)
+
+
+def _downward(worker: PodWorker, volume: str, source: Object, mode: int) -> dict[str, VolumeFile]:
+    facts = PodFacts(pod_ips=tuple(worker.ips), host_ips=tuple(worker.context.addresses))
+    files = {}
+    for item in source.get("items") or ():
+        if item.get("fieldRef"):
+            text = field_value(worker.pod, item["fieldRef"].get("fieldPath", ""), facts)
+        else:
+            text = resource_value(worker.pod, {}, item.get("resourceFieldRef") or {}, facts)
+        path = checked_path(volume, item["path"])
+        files[path] = VolumeFile(text.encode(), item.get("mode") or mode)
+    return files
+
+
+async def _projected(worker: PodWorker, volume: str, source: Object) -> dict[str, VolumeFile]:
+    mode = source.get("defaultMode", _MODE)
+    files: dict[str, VolumeFile] = {}
+    for part in source.get("sources") or ():
+        for field, kind in (("configMap", "ConfigMap"), ("secret", "Secret")):
+            if part.get(field) is not None:
+                files |= await _keys(worker, volume, kind, part[field], mode)
+        if part.get("downwardAPI") is not None:
+            files |= _downward(worker, volume, part["downwardAPI"], mode)
+        if part.get("serviceAccountToken") is not None:
+            wanted = part["serviceAccountToken"]
+            token = await _token(worker, volume, wanted)
+            files[checked_path(volume, wanted["path"])] = VolumeFile(token.encode(), mode)
+    return files
+
+
+async def _token(worker: PodWorker, volume: str, wanted: Object) -> str:
+    """A token for the pod's service account, bound to the pod."""
+    pod = worker.pod
+    account = pod["spec"].get("serviceAccountName") or "default"
+    tokens = worker.context.tokens
+    if tokens is None:
+        raise VolumeError(volume, "this cluster issues no service account tokens")
+    return await tokens(meta.namespace(pod), account, wanted.get("audience") or "", wanted, pod)
