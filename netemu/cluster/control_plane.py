@@ -13,7 +13,9 @@ from collections.abc import Callable
 
 from netemu.aio import SystemClock, spawn
 from netemu.api import meta
+from netemu.api.kind import Object
 from netemu.api.kinds import DEPLOYMENTS, NODES
+from netemu.apiserver.kubeconfig import write_kubeconfig
 from netemu.apiserver.server import ApiServer
 from netemu.client.informer import Informer
 from netemu.client.kubelet import KubeletApi
@@ -54,6 +56,23 @@ class ControlPlane:
             raise ApiError("ServiceUnavailable", f'node "{node}" has no agent here')
         return agent.kubelet
 
+    async def _token(
+        self, namespace: str, account: str, audience: str, source: Object, pod: Object
+    ) -> str:
+        """A pod's token for its ServiceAccount, as the projected volume `source` asks for it."""
+        spec: Object = {
+            "expirationSeconds": source.get("expirationSeconds", 3607),
+            "boundObjectRef": {
+                "apiVersion": "v1",
+                "kind": "Pod",
+                "name": meta.name(pod),
+                "uid": meta.uid(pod),
+            },
+        }
+        if audience:
+            spec["audiences"] = [audience]
+        return str(self._server.token(namespace, account, **spec)["status"]["token"])
+
     def _agent(self, node: NodeConfig, machine: Machine) -> NodeAgent:
         return NodeAgent(
             self._config,
@@ -63,6 +82,7 @@ class ControlPlane:
             holder=self._holder,
             ledger=self._ledger,
             nameserver=self._fabric.machine_address,
+            tokens=self._token,
             clock=self._clock,
         )
 
@@ -105,10 +125,14 @@ class ControlPlane:
 
     async def _start(self, group: asyncio.TaskGroup) -> None:
         config, address = self._config, self._fabric.machine_address
+        await self._server.listen(address, API_PORT)
         await self._server.set_endpoint(address, API_PORT)
+        write_kubeconfig(config.run_dir / "kubeconfig", self._server.admin_kubeconfig())
+        root_ca = self._server.pki.ca_pem.decode()
+        controllers = Controllers(self._client, config, self._clock, root_ca=root_ca)
         relay = Relay(address, upstreams=config.upstream_nameservers)
         control = Control(config.run_dir / "control.sock", self._nodes)
-        spawn(group, Controllers(self._client, config, self._clock).run(), name="controllers")
+        spawn(group, controllers.run(), name="controllers")
         spawn(group, self._nodes.run(), name="nodes")
         spawn(group, relay.run(), name="dns-relay")
         spawn(group, control.run(), name="control")

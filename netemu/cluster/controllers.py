@@ -18,7 +18,9 @@ from netemu.scheduler.scheduler import Scheduler
 class Controllers:
     """kube-controller-manager and kube-scheduler."""
 
-    def __init__(self, client: ApiClient, config: ClusterConfig, clock: Clock) -> None:
+    def __init__(
+        self, client: ApiClient, config: ClusterConfig, clock: Clock, *, root_ca: str
+    ) -> None:
         self._informers = Informers(client, clock=clock)
         self._events = EventQueue(
             EventRecorder(client, "kube-controller-manager", clock=clock), clock
@@ -33,7 +35,7 @@ class Controllers:
             events=self._events,
             config=config,
         )
-        self.manager = ControllerManager(context)
+        self.manager = ControllerManager(context, root_ca=root_ca)
         self.scheduler = Scheduler(
             client, self._informers, clock, self._scheduling, max_pods=config.max_pods
         )

@@ -7,6 +7,7 @@ import asyncio
 from netemu.aio import Clock, spawn
 from netemu.client.protocol import ApiClient
 from netemu.config import ClusterConfig, NodeConfig
+from netemu.node.kubelet.context import TokenIssuer
 from netemu.node.kubelet.kubelet import Kubelet
 from netemu.node.ledger import Ledger
 from netemu.node.machine import Machine
@@ -45,6 +46,7 @@ class NodeAgent:
         holder: NamespaceHolder,
         ledger: Ledger,
         nameserver: str,
+        tokens: TokenIssuer,
         clock: Clock,
     ) -> None:
         self.name = node.name
@@ -57,6 +59,7 @@ class NodeAgent:
             network=self._network,
             ledger=ledger,
             nameserver=nameserver,
+            tokens=tokens,
             clock=clock,
         )
         self.overlay = NodeOverlay(

@@ -88,6 +88,10 @@ class Kubelet:
             sockets.close()
             await self._runtime.close()
 
+    async def dismantle(self) -> None:
+        """End the node's containers and their supervisor for good. After `run` has ended."""
+        await self._runtime.dismantle()
+
     def _make_context(self, group: asyncio.TaskGroup, sockets: NodeSockets) -> NodeContext:
         recorder = EventRecorder(self._client, "kubelet", self.name, clock=self._clock)
         return NodeContext(

@@ -109,6 +109,18 @@ class Runtime:
         await self.processes.close()
         await self.standins.close()
 
+    async def dismantle(self) -> None:
+        """End every container and both runtimes for good: the node itself goes."""
+        try:
+            hello = await self.processes.connect()
+        except DataplaneError:
+            return  # it never ran, or has ended
+        try:
+            await self.processes.request("remove-pods", uids=list(hello["pods"]))
+            await self.processes.request("shutdown")
+        finally:
+            await self.close()
+
     async def run(self) -> None:
         """Serve requests until cancelled."""
         async with asyncio.TaskGroup() as group:
