@@ -32,6 +32,7 @@ from netemu.node.fabric import Fabric
 from netemu.node.ledger import Ledger
 from netemu.node.machine import HOST, Machine
 from netemu.node.namespace_holder import NamespaceHolder
+from netemu.node.outside_hosts import OutsideHosts
 
 API_PORT = 6443
 """Where pods find the API, on the machine's end of the underlay."""
@@ -134,6 +135,8 @@ class ControlPlane:
         control = Control(config.run_dir / "control.sock", self._nodes)
         spawn(group, controllers.run(), name="controllers")
         spawn(group, self._nodes.run(), name="nodes")
+        hosts = OutsideHosts(config, self._fabric.machines, self._ledger, self._clock)
+        spawn(group, hosts.run(), name="outside-hosts")
         spawn(group, relay.run(), name="dns-relay")
         spawn(group, control.run(), name="control")
         await apply_addons(self._client, config)
