@@ -141,7 +141,8 @@ def _check_pods(config: ClusterConfig, problems: Problems) -> None:
                 f" not for {len(config.nodes)}",
             )
     least = 1280 if any(":" in each for each in config.pod_subnets) else 576
-    if config.mtu - POD_OVERHEAD < least:
+    overhead = POD_OVERHEAD if config.overlay_backend == "vxlan" else 0
+    if config.mtu - overhead < least:
         problems.add("networking.mtu", f"{config.mtu} leaves pods less than {least} bytes")
 
 
