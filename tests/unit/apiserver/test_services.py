@@ -1,0 +1,128 @@
+"""What the server gives a Service: families, cluster IPs, node ports."""
+
+import asyncio
+from ipaddress import ip_address, ip_network
+
+import pytest
+
+from netemu.api.kinds import SERVICES
+from netemu.config.cluster import ClusterConfig
+from netemu.errors import ApiError
+
+DUAL = ClusterConfig(service_subnets=("10.96.0.0/16", "fd00:96::/112"))
+
+
+def service(name="web", ports=(80,), **spec):
+    listed = [{"name": f"p{port}", "port": port} for port in ports]
+    spec = {"ports": listed, "selector": {"app": "x"}} | spec
+    return {"metadata": {"name": name, "namespace": "default"}, "spec": spec}
+
+
+async def refused(coroutine) -> ApiError:
+    with pytest.raises(ApiError) as caught:
+        await coroutine
+    assert caught.value.code == 422
+    return caught.value
+
+
+async def test_a_cluster_ip_from_the_range_and_no_two_the_same(client):
+    made = await asyncio.gather(*(client.create(SERVICES, service(f"s{i}")) for i in range(50)))
+    addresses = {one["spec"]["clusterIP"] for one in made}
+    assert len(addresses) == 50
+    assert all(ip_address(a) in ip_network("10.96.0.0/12") for a in addresses)
+    assert made[0]["spec"]["clusterIPs"] == [made[0]["spec"]["clusterIP"]]
+    assert made[0]["spec"]["ipFamilies"] == ["IPv4"]
+
+
+async def test_kube_dns_gets_the_address_it_asks_for_and_nobody_else(client):
+    made = await client.create(SERVICES, service("kube-dns", clusterIP="10.96.0.10"))
+    assert made["spec"]["clusterIPs"] == ["10.96.0.10"]
+    error = await refused(client.create(SERVICES, service("other", clusterIP="10.96.0.10")))
+    assert "failed to allocate IP 10.96.0.10: provided IP is already allocated" in error.message
+    error = await refused(client.create(SERVICES, service("out", clusterIP="192.168.0.1")))
+    assert "The range of valid IPs is 10.96.0.0/12" in error.message
+    await client.delete(SERVICES, "kube-dns", "default")
+    await client.create(SERVICES, service("again", clusterIP="10.96.0.10"))
+
+
+async def test_a_failed_create_gives_back_what_it_took(client):
+    bad = service("web", clusterIP="10.96.0.20", sessionAffinity="Sometimes")
+    await refused(client.create(SERVICES, bad))
+    await client.create(SERVICES, service("web", clusterIP="10.96.0.20"))
+
+
+async def test_headless_and_external_name_have_no_address(client):
+    made = await client.create(SERVICES, service("h", clusterIP="None"))
+    assert made["spec"]["clusterIPs"] == ["None"]
+    made = await client.create(
+        SERVICES, service("e", type="ExternalName", externalName="example.com")
+    )
+    assert "clusterIP" not in made["spec"]
+
+
+async def test_node_ports_are_kept_and_shared_by_protocols_only(client):
+    both = service("dns", type="NodePort")
+    both["spec"]["ports"] = [
+        {"name": "udp", "port": 53, "protocol": "UDP"},
+        {"name": "tcp", "port": 53, "protocol": "TCP"},
+        {"name": "metrics", "port": 9153},
+    ]
+    made = await client.create(SERVICES, both)
+    udp, tcp, metrics = (port["nodePort"] for port in made["spec"]["ports"])
+    assert udp == tcp != metrics and 30000 <= metrics <= 32767
+    again = await client.update(SERVICES, {**both, "metadata": made["metadata"]})
+    assert [p["nodePort"] for p in again["spec"]["ports"]] == [udp, tcp, metrics]
+    taken = service("other", type="NodePort")
+    taken["spec"]["ports"][0]["nodePort"] = udp
+    error = await refused(client.create(SERVICES, taken))
+    assert "provided port is already allocated" in error.message
+    taken["spec"]["ports"][0]["nodePort"] = 80
+    error = await refused(client.create(SERVICES, taken))
+    assert "The range of valid ports is 30000-32767" in error.message
+
+
+async def test_going_back_to_cluster_ip_frees_the_node_port(client):
+    node = service(type="NodePort")
+    node["spec"]["ports"][0]["nodePort"] = 31000
+    await client.create(SERVICES, node)
+    done = await client.patch(SERVICES, "web", "default", {"spec": {"type": "ClusterIP"}})
+    assert "nodePort" not in done["spec"]["ports"][0]
+    await client.create(SERVICES, {**node, "metadata": {**node["metadata"], "name": "next"}})
+
+
+async def test_a_local_load_balancer_gets_a_health_check_port(client):
+    made = await client.create(
+        SERVICES, service(type="LoadBalancer", externalTrafficPolicy="Local")
+    )
+    assert made["spec"]["healthCheckNodePort"] != made["spec"]["ports"][0]["nodePort"]
+    without = await client.create(
+        SERVICES, service("b", type="LoadBalancer", allocateLoadBalancerNodePorts=False)
+    )
+    assert "nodePort" not in without["spec"]["ports"][0]
+
+
+async def test_dual_stack(make_server):
+    client = (await make_server(DUAL)).local_client()
+    made = await client.create(SERVICES, service(ipFamilyPolicy="PreferDualStack"))
+    four, six = made["spec"]["clusterIPs"]
+    assert ip_address(four) in ip_network("10.96.0.0/16")
+    assert ip_address(six) in ip_network("fd00:96::/112")
+    made = await client.create(SERVICES, service("six", ipFamilies=["IPv6"]))
+    assert len(made["spec"]["clusterIPs"]) == 1 and ":" in made["spec"]["clusterIP"]
+    assert made["spec"]["ipFamilyPolicy"] == "SingleStack"
+
+
+async def test_a_single_stack_cluster_prefers_what_it_has_and_refuses_what_it_has_not(client):
+    made = await client.create(SERVICES, service("a", ipFamilyPolicy="PreferDualStack"))
+    assert len(made["spec"]["clusterIPs"]) == 1
+    error = await refused(client.create(SERVICES, service("b", ipFamilyPolicy="RequireDualStack")))
+    assert "not configured for dual-stack" in error.message
+    error = await refused(client.create(SERVICES, service("c", ipFamilies=["IPv6"])))
+    assert "not configured on this cluster" in error.message
+
+
+async def test_what_is_taken_is_known_after_a_restart(make_server):
+    first = await make_server()
+    await first.local_client().create(SERVICES, service(clusterIP="10.96.0.30"))
+    again = await make_server(store=first.store)
+    await refused(again.local_client().create(SERVICES, service("b", clusterIP="10.96.0.30")))
