@@ -33,6 +33,8 @@ class Edns:
     version: int = 0
     do: bool = False
     has_options: bool = False
+    options: tuple[tuple[int, bytes], ...] = ()
+    """Options (code, data) that a plugin adds to the query on its way upstream."""
 
 
 @dataclass(slots=True)
@@ -91,6 +93,11 @@ class Reply:
     keep: int = ONCE
     tags: tuple[object, ...] = ()
     """What the reply was made from; when one of them changes it may not be used again."""
+    silent: bool = False
+    """Say nothing at all (`acl` with drop)."""
+    set_flags: int = 0
+    clear_flags: int = 0
+    """Bits of the header that a plugin wants set or clear in spite of all else."""
     plugin: str = ""
     """Who answered, for the metrics."""
     repeated: Callable[[int], None] | None = None
@@ -193,6 +200,7 @@ def _header(query: Query, reply: Reply, counts: list[int], opt: bytes, truncated
         flags |= wire.AD
     if truncated:
         flags |= wire.TC
+    flags = flags & ~reply.clear_flags | reply.set_flags
     return wire.HEADER.pack(query.id, flags, 1, counts[0], counts[1], counts[2] + bool(opt))
 
 

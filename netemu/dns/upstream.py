@@ -12,6 +12,7 @@ import contextlib
 import secrets
 import socket
 import time
+from struct import Struct
 
 from netemu.aio import spawn
 from netemu.dns import wire
@@ -25,6 +26,8 @@ MAX_IN_FLIGHT = 1000
 """Queries on one socket that wait; the next one opens another socket."""
 PROBE_EVERY = 0.5
 MAX_REPLY = 65535
+
+_OPTION = Struct(">HH")
 
 
 class Upstream:
@@ -239,5 +242,6 @@ def render_query(query: Query) -> bytes:
     edns = query.edns
     if edns is not None:
         ttl = 0x8000 if edns.do else 0
-        body += wire.ROOT + wire.FIXED.pack(wire.OPT, edns.size, ttl, 0)
+        options = b"".join(_OPTION.pack(code, len(data)) + data for code, data in edns.options)
+        body += wire.ROOT + wire.FIXED.pack(wire.OPT, edns.size, ttl, len(options)) + options
     return wire.HEADER.pack(query.id, flags, 1, 0, 0, 1 if edns is not None else 0) + body

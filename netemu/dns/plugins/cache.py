@@ -14,6 +14,7 @@ TTL. https://coredns.io/plugins/cache/
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -32,6 +33,8 @@ from netemu.dns.plugin import (
     zones_of,
 )
 from netemu.dns.records import Record, soa_minimum
+
+log = logging.getLogger(__name__)
 
 CAPACITY = 9984
 MAX_TTL, MAX_NEGATIVE_TTL, MIN_TTL = 3600, 1800, 5
@@ -280,8 +283,8 @@ class Cache(Plugin):
                     for store in (self.success, self.denial):
                         if key in store.items:
                             store.items[key].hits = hits
-            except Failure:
-                pass
+            except Exception as error:  # raised from a task, it would end the server
+                log.debug(f"{wire.to_text(query.name)} could not be refreshed: {error}")
             finally:
                 item.refreshing = False
 

@@ -108,14 +108,22 @@ class Forward(Plugin):
             raise Failure(f"concurrent queries exceeded maximum {limit}", wire.REFUSED)
         self.concurrent += 1
         try:
-            asking = spawn(self.runtime.group, self._ask(query), name="dns forward")
-            reply = await asking
+            reply = await spawn(self.runtime.group, self._answer(query), name="dns forward")
         finally:
             self.concurrent -= 1
+        if isinstance(reply, Failure):
+            raise reply
         if reply.rcode in self.settings.next_on:
             return await self.next.serve(query)
         reply.plugin = self.name
         return reply
+
+    async def _answer(self, query: Query) -> Reply | Failure:
+        """A failure is handed back: raised from a task it would end the whole task group."""
+        try:
+            return await self._ask(query)
+        except Failure as failure:
+            return failure
 
     async def _ask(self, query: Query) -> Reply:
         settings, fails, index = self.settings, 0, 0

@@ -106,8 +106,9 @@ def _add(instance: Instance, parsed: corefile.ServerBlock, listen: Sequence[Addr
     made: list[Plugin] = block.plugins
     for line in lines:
         plugin = plugins.setup(line, block)
-        made.append(plugin)
-        instance.plugins.append(plugin)
+        if plugin not in made:
+            made.append(plugin)
+            instance.plugins.append(plugin)
     first = link(made)
     names = {plugin.name for plugin in made}
     for zone, number in parsed.keys:
@@ -120,8 +121,20 @@ def _add(instance: Instance, parsed: corefile.ServerBlock, listen: Sequence[Addr
                 text = f"{wire.to_text(zone)} is served twice on {address[0]}:{address[1]}"
                 parsed.directives[0].fail(text)
             table[zone] = chain
+    _tell_enabled(block, zones)
     for (host, number, path), handler in block.http.items():
         instance.pages.setdefault((host, number), {})[path] = handler
+
+
+def _tell_enabled(block: Block, zones: Sequence[bytes]) -> None:
+    enabled = block.runtime.registry.gauge(
+        "coredns_plugin_enabled",
+        "A metric that indicates whether a plugin is enabled on per server and zone basis.",
+        ("server", "zone", "view", "name"),
+    )
+    for zone in zones if block.find("prometheus") is not None else ():
+        for plugin in block.plugins:
+            enabled.set((block.server, wire.to_text(zone), "", plugin.name), 1)
 
 
 def _ordered(parsed: corefile.ServerBlock) -> list[corefile.Line]:

@@ -28,7 +28,7 @@ MAX_PENDING = 20_000
 """Queries that wait for an upstream at one time; more are answered SERVFAIL at once."""
 
 Send = Callable[[bytes, Query | None, Reply | None], None]
-"""Gets the reply's bytes, and what they were made from, if that can be told."""
+"""Gets the reply's bytes (none: say nothing), and what they were made from, if it can be told."""
 
 
 @dataclass(slots=True)
@@ -142,7 +142,10 @@ class Responder:
             reply = self._failed(query, error, chain)
         finally:
             self.pending -= 1
-        self._finish(query, reply, chain, started, send)
+        try:
+            self._finish(query, reply, chain, started, send)
+        except Exception as error:  # raised from a task, it would end the server
+            log.error("a reply could not be sent", exc_info=error)
 
     def _failed(self, query: Query, error: Exception, chain: Chain) -> Reply:
         if isinstance(error, Failure):
@@ -169,7 +172,10 @@ class Responder:
             elapsed = 0.0 if started is None else time.perf_counter() - started
             zone = wire.to_text(chain.zone) if started is not None else "dropped"
             chain.metrics.count(query, reply, zone, len(data), elapsed)
-        send(data, query, reply)
+        if not reply.silent:
+            send(data, query, reply)
+        else:
+            send(b"", None, None)
 
 
 @types.coroutine

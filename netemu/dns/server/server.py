@@ -95,6 +95,10 @@ class Server:
                 problems = error.problems if isinstance(error, ConfigError) else (str(error),)
                 log.error(f"Restart failed, the old Corefile serves on: {'; '.join(problems)}")
                 return False
+            except Exception as error:  # raised from a task, it would end the server
+                self._reloads.add()
+                log.error("Restart failed, the old Corefile serves on", exc_info=error)
+                return False
             log.info("Reloading complete")
             return True
 

@@ -109,7 +109,7 @@ class TcpConnection(asyncio.Protocol):
 
     def _sender(self, slot: list[bytes | None]) -> Any:
         def send(wire: bytes, query: Query | None, reply: Reply | None) -> None:
-            slot[0] = len(wire).to_bytes(2, "big") + wire
+            slot[0] = len(wire).to_bytes(2, "big") + wire if wire else b""
             if self._answers and self._answers[0] is slot:
                 self._flush()
 

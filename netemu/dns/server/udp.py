@@ -81,6 +81,8 @@ class UdpListener:
 
     def _respond(self, data: bytes, client: tuple[Any, ...]) -> None:
         def send(wire: bytes, query: Query | None, reply: Reply | None) -> None:
+            if not wire:
+                return  # silence is the answer
             try:
                 self.socket.sendto(wire, client)
             except OSError:

@@ -56,6 +56,9 @@ class _ConfigMap(Struct, gc=False):
     data: dict[str, str] | None = None
 
 
+_BROKEN = (OSError, EOFError, ValueError, asyncio.LimitOverrunError, msgspec.MsgspecError)
+"""What a connection or an answer that breaks off raises."""
+
 _event = msgspec.json.Decoder(_Event).decode
 _bookmark = msgspec.json.Decoder(_Bookmark).decode
 
@@ -104,7 +107,7 @@ class Watch:
                     self.revision = 0
                     continue
                 why: Exception = error
-            except (OSError, EOFError, asyncio.IncompleteReadError, ValueError) as error:
+            except _BROKEN as error:
                 why = error
             log.info(f"{self.resource.plural}: the API is away, next try in {retry:g} s: {why}")
             await self.clock.sleep(retry)
