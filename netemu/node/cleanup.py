@@ -21,6 +21,7 @@ from netemu.node.ledger import Entry, Ledger
 from netemu.node.link_messages import delete_link
 from netemu.node.netlink import NetlinkSocket
 from netemu.node.processes import Process
+from netemu.node.supervisor import cgroups
 
 GRACE = 2.0
 """Seconds that a process has to end by itself."""
@@ -158,7 +159,12 @@ def _remove_dir(entry: Entry) -> bool:
     path = Path(str(entry["path"]))
     if not path.is_dir() or path.is_symlink():
         return False
-    shutil.rmtree(path)
+    if path.is_relative_to(cgroups.ROOT):
+        cgroups.remove_tree(str(path))  # there, only directories can be removed
+        if path.exists():
+            raise OSError(errno.EBUSY, os.strerror(errno.EBUSY))
+    else:
+        shutil.rmtree(path)
     return True
 
 

@@ -13,6 +13,7 @@ from netemu.api.kind import Object
 from netemu.client.informer import Informer
 from netemu.client.protocol import ApiClient
 from netemu.config import ClusterConfig
+from netemu.errors import NetemuError
 from netemu.node.images import ImageTable
 from netemu.node.kubelet.batcher import Batcher
 from netemu.node.kubelet.dnsconfig import ResolverFile
@@ -50,8 +51,16 @@ class NodeContext:
     removals: Batcher[str, None] = field(init=False)
 
     def __post_init__(self) -> None:
-        self.sandboxes = Batcher(self.network.add, limit=64)
+        self.sandboxes = Batcher(self._add, limit=64)
         self.removals = Batcher(self._remove, limit=1024)
+
+    async def _add(self, requests: Sequence[PodRequest]) -> Sequence[PodSandbox | Exception]:
+        """Networks for those that can have one; the error for each of the others."""
+        try:
+            return await self.network.add(requests)
+        except NetemuError as error:
+            made = self.network.sandboxes()
+            return [made.get(request.uid) or error for request in requests]
 
     async def _remove(self, uids: Sequence[str]) -> Sequence[None]:
         await self.network.remove(uids)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Sequence
 
 from netemu.aio import Clock, SystemClock, spawn
@@ -36,6 +37,16 @@ _REFRESH = 10.0
 """Seconds between two looks at ConfigMaps and Secrets that are mounted (Kubernetes: about 60)."""
 
 
+_FIRST_PID_NAMESPACE = 0xEFFFFFFC
+
+
+def cgroup_name(config: ClusterConfig, node: NodeConfig) -> str:
+    """Control groups are the machine's: clusters in PID namespaces of their own may share names."""
+    namespace = os.stat("/proc/self/ns/pid").st_ino
+    suffix = "" if namespace == _FIRST_PID_NAMESPACE else f"-{namespace:x}"
+    return f"netemu-{config.name}-{node.name}{suffix}"
+
+
 class Kubelet:
     """A component, and the `KubeletApi` of its node. `nameserver`: the node's own resolver."""
 
@@ -61,8 +72,7 @@ class Kubelet:
         self._images = images or ImageTable(config)
         self._resolver = ResolverFile((nameserver,) if nameserver else ())
         self._status = NodeStatus(client, config, node, machine.addresses, self._clock)
-        cgroup = f"netemu-{config.name}-{node.name}"
-        self._runtime = Runtime(config.node_dir(node.name), cgroup, ledger)
+        self._runtime = Runtime(config.node_dir(node.name), cgroup_name(config, node), ledger)
         self._pods = Informer(client, PODS, fields=f"spec.nodeName={node.name}")
         by_namespace = {"namespace": lambda service: (meta.namespace(service),)}
         self._services = Informer(client, SERVICES, indexers=by_namespace)
