@@ -80,7 +80,7 @@ class Control:
             return {"error": f"bad request: {error}"}
 
 
-def ask(name: str, op: str, **arguments: Any) -> Any:
+def ask(name: str, op: str, /, **arguments: Any) -> Any:
     """Ask cluster `name`'s daemon; blocks. NetemuError says what went wrong."""
     path = state.RUN_ROOT / name / "control.sock"
     with socket.socket(socket.AF_UNIX) as sock:
