@@ -28,6 +28,15 @@ NAME = Column("Name", lambda obj, now: meta.name(obj), format="name", descriptio
 AGE = Column("Age", age, description=_AGE)
 
 
+CREATED = Column(
+    "Created At",
+    lambda obj, now: meta.metadata(obj).get("creationTimestamp"),
+    type="date",
+    description=_AGE,
+)
+"""What kinds without a printer of their own have instead of an age."""
+
+
 def at(*path: str, default: Any = "") -> Callable[[Object, float], Any]:
     """A cell that is a field of the object, or `default` where it is absent."""
 

@@ -115,6 +115,8 @@ class Kind(Resource):
     """Key prefix below /registry where Kubernetes keeps it: `pods`, `services/specs`, `minions`."""
     aliases: tuple[tuple[str, str], ...] = ()
     """Further (group, version) under which the same objects are served."""
+    versions: tuple[Kind, ...] = field(default=(), compare=False, repr=False)
+    """The kind as it is in each of `aliases`, where that differs by more than its apiVersion."""
     subresources: frozenset[str] = frozenset()
     """`status`, `scale`, and what the server serves by hand: `log`, `exec`, `binding` …"""
     columns: tuple[Column, ...] = ()

@@ -12,7 +12,7 @@ from typing import Any
 
 from netemu.api import meta, names
 from netemu.api.invalid import forbidden, invalid, required, too_long
-from netemu.api.kind import Cause, Kind, Object
+from netemu.api.kind import CREATE_ONLY, Cause, Kind, Object
 from netemu.api.labelrules import check_labels
 
 ANNOTATIONS_LIMIT = 256 * 1024
@@ -43,7 +43,9 @@ def validate(
 def check_metadata(kind: Kind, obj: Object, old: Object | None) -> list[Cause]:
     metadata = meta.metadata(obj)
     causes: list[Cause] = []
-    if old is None:
+    if kind.verbs == CREATE_ONLY:
+        pass  # reviews have no name
+    elif old is None:
         causes += _check_name(kind, metadata)
         causes += _check_namespace(kind, metadata)
     else:

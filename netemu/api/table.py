@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from netemu.api.cells import AGE, NAME
+from netemu.api.cells import CREATED, NAME
 from netemu.api.kind import Column, Kind, Object
 
-DEFAULT_COLUMNS = (NAME, AGE)
-"""Of a kind that declares none. (The real server's second one is `Created At`.)"""
+DEFAULT_COLUMNS = (NAME, CREATED)
+"""Of a kind that declares none."""
 INCLUDES = ("None", "Metadata", "Object")
 
 

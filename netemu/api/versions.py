@@ -41,6 +41,9 @@ def at(kind: Kind, group: str, version: str) -> Kind:
     """`kind` as it is served under (group, version): its path and its schema."""
     if (group, version) == (kind.group, kind.version):
         return kind
+    for other in kind.versions:
+        if (other.group, other.version) == (group, version):
+            return other
     found = _CONVERSIONS.get((group, version, kind.kind))
     schema = kind.schema if found is None else found[2]
     return replace(kind, group=group, version=version, schema=schema, aliases=())

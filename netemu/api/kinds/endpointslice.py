@@ -131,6 +131,7 @@ ENDPOINT_SLICES = Kind(
     singular="endpointslice",
     storage="endpointslices",
     schema="io.k8s.api.discovery.v1.EndpointSlice",
+    aliases=(("discovery.k8s.io", "v1beta1"),),
     has_generation=True,
     default=_default,
     validate=_validate,

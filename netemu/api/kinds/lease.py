@@ -1,7 +1,33 @@
 """Lease."""
 
-from netemu.api.kind import Kind
+from __future__ import annotations
+
+from netemu.api.cells import AGE, NAME, at
+from netemu.api.invalid import invalid
+from netemu.api.kind import Cause, Column, Kind, Object
+
+
+def _validate(obj: Object, old: Object | None) -> list[Cause]:
+    spec = obj.get("spec") or {}
+    causes: list[Cause] = []
+    seconds = spec.get("leaseDurationSeconds")
+    if seconds is not None and seconds <= 0:
+        causes.append(invalid("spec.leaseDurationSeconds", seconds, "must be greater than 0"))
+    transitions = spec.get("leaseTransitions")
+    if transitions is not None and transitions < 0:
+        message = "must be greater than or equal to 0"
+        causes.append(invalid("spec.leaseTransitions", transitions, message))
+    return causes
+
 
 LEASES = Kind(
-    group="coordination.k8s.io", version="v1", plural="leases", kind="Lease", namespaced=True
+    group="coordination.k8s.io",
+    version="v1",
+    plural="leases",
+    kind="Lease",
+    singular="lease",
+    storage="leases",
+    schema="io.k8s.api.coordination.v1.Lease",
+    validate=_validate,
+    columns=(NAME, Column("Holder", at("spec", "holderIdentity")), AGE),
 )

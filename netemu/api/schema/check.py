@@ -48,7 +48,7 @@ def check(kind: Kind, obj: Object) -> Checked:
     node = of_kind(kind)
     if fits(obj, node):
         return Checked(obj)
-    walk = _Walk()
+    walk = _Walk(custom=kind.open_api is not None)
     clean = walk.value(obj, node, "", "")
     return Checked(clean or {}, tuple(walk.errors), tuple(walk.unknown))
 
@@ -164,7 +164,9 @@ def _is_base64(text: str) -> bool:
 class _Walk:
     """The thorough walk: gathers what is wrong and copies what is right."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, custom: bool) -> None:
+        self.custom = custom
+        """A custom resource's wrong types are left to its validation, as the real server does."""
         self.errors: list[str] = []
         self.unknown: list[str] = []
 
@@ -218,8 +220,10 @@ class _Walk:
                 made[key] = clean
         return made
 
-    def _mismatch(self, value: Any, node: Node, path: str, struct: str) -> None:
+    def _mismatch(self, value: Any, node: Node, path: str, struct: str) -> Any:
         shape = node.shape
+        if self.custom and not path.startswith("metadata"):
+            return value
         if shape == "quantity" and not isinstance(value, (bool, dict, list)):
             self.errors.append(_quantity_error())
         elif shape == "time" and isinstance(value, str):
@@ -236,6 +240,7 @@ class _Walk:
                 f"json: cannot unmarshal {given} into Go struct field {place} of type "
                 f"{_go_type(node)}"
             )
+        return None
 
 
 def _quantity_error() -> str:

@@ -31,6 +31,12 @@ _OPEN = frozenset(
         "io.k8s.apimachinery.pkg.apis.meta.v1.FieldsV1",
     )
 )
+_EMBEDDED: dict[str, Raw] = {
+    "apiVersion": {"type": "string"},
+    "kind": {"type": "string"},
+    "metadata": {"$ref": "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"},
+}
+"""What an object within an object has, whatever its schema says."""
 KEY_DEFAULTS = {"protocol": "TCP"}
 """Defaults of list keys that the published schemas leave out."""
 
@@ -80,10 +86,10 @@ class Node:
     def __getattr__(self, name: str) -> Any:
         """Compile what is below, once, when it is first asked for."""
         if name in ("fields", "quick"):
-            made = {
-                field: compile_schema(raw, self.resolve)
-                for field, raw in (self.raw.get("properties") or {}).items()
-            }
+            properties = dict(self.raw.get("properties") or {})
+            if self.raw.get("x-kubernetes-embedded-resource"):
+                properties |= _EMBEDDED
+            made = {field: compile_schema(raw, self.resolve) for field, raw in properties.items()}
             self.fields = made
             self.quick = {
                 field: _SCALARS[node.shape]
@@ -146,7 +152,7 @@ def _shape(reference: Any, body: Raw) -> str:
 
 def _object_shape(body: Raw) -> str:
     """A struct has named properties, a map has values of one type, and the rest is open."""
-    if body.get("properties"):
+    if body.get("properties") or body.get("x-kubernetes-embedded-resource"):
         return "struct"
     if isinstance(body.get("additionalProperties"), Mapping):
         return "map"
