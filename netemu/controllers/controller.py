@@ -48,6 +48,7 @@ class Controller:
         self.busy = 0
         self._rest_until: dict[str, float] = {}
         self._held: set[str] = set()
+        self._again: dict[str, float] = {}
 
     def watch(self, resource: Resource, keys: Keys | None = None) -> Informer:
         """The shared informer of `resource`; its events put `keys(old, new)` into the queue."""
@@ -123,9 +124,22 @@ class Controller:
             self.queue.add_rate_limited(key)
         else:
             self.queue.forget(key)
-            if again is not None:
-                self.queue.add_after(key, max(again, 0.001))
+            self._look_again(key, again)
         self._rest(key)
+
+    def _look_again(self, key: str, seconds: float | None) -> None:
+        """One timer a key: a later one is not needed, the earlier look will set it again."""
+        now = self.clock.monotonic()
+        known = self._again.get(key)
+        if known is not None and known <= now:
+            del self._again[key]
+            known = None
+        if seconds is None:
+            return
+        due = now + max(seconds, 0.001)
+        if known is None or due < known:
+            self._again[key] = due
+            self.queue.add_after(key, due - now)
 
     def _rest(self, key: str) -> None:
         if (pause := self.pause(key)) > 0:

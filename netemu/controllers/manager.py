@@ -15,19 +15,32 @@ from collections.abc import Callable, Iterable
 from netemu.aio import spawn
 from netemu.api import kinds
 from netemu.api.kind import Resource
+from netemu.controllers.autoscaling.controller import HorizontalPodAutoscalerController
+from netemu.controllers.autoscaling.metrics import PodMetrics
 from netemu.controllers.context import ControllerContext
 from netemu.controllers.controller import Controller
+from netemu.controllers.cronjob.controller import CronJobController
+from netemu.controllers.daemonset.controller import DaemonSetController
 from netemu.controllers.deployment.controller import DeploymentController
+from netemu.controllers.disruption import DisruptionController
 from netemu.controllers.endpointslice.controller import EndpointSliceController
 from netemu.controllers.endpointslice.endpoints import EndpointsController
 from netemu.controllers.endpointslice.members import ServicePods
 from netemu.controllers.endpointslice.mirroring import EndpointSliceMirroringController
 from netemu.controllers.garbage.controller import GarbageCollector
+from netemu.controllers.job.controller import JobController
+from netemu.controllers.loadbalancer import LoadBalancerController
 from netemu.controllers.namespace import NamespaceController
 from netemu.controllers.nodeipam import NodeIpamController
+from netemu.controllers.nodelifecycle.eviction import TaintEviction
+from netemu.controllers.nodelifecycle.monitor import NodeMonitor
+from netemu.controllers.nodelifecycle.orphans import PodGarbageCollector
 from netemu.controllers.replicaset import ReplicaSetController, ReplicationControllerController
+from netemu.controllers.resourcequota import ResourceQuotaController
 from netemu.controllers.serviceaccount import ServiceAccountController
 from netemu.controllers.statefulset.controller import StatefulSetController
+from netemu.controllers.volumes.binder import Reclaim, VolumeBinder
+from netemu.controllers.volumes.protection import VolumeProtection
 
 Resources = Callable[[], Iterable[Resource]]
 
@@ -40,9 +53,18 @@ class ControllerManager:
     """All controllers of one cluster, on one set of informers."""
 
     def __init__(
-        self, context: ControllerContext, *, resources: Resources = _all_kinds, root_ca: str = ""
+        self,
+        context: ControllerContext,
+        *,
+        resources: Resources = _all_kinds,
+        root_ca: str = "",
+        metrics: PodMetrics | None = None,
+        reclaim: Reclaim | None = None,
     ) -> None:
-        """`resources()`: every kind that is served now. `root_ca`: PEM of the cluster's CA."""
+        """`resources()`: every kind that is served now. `root_ca`: PEM of the cluster's CA.
+
+        `metrics`: the pods' usage, for autoscalers. `reclaim(path)`: remove a volume's directory.
+        """
         self._context = context
         members = ServicePods(context)
         self.garbage = GarbageCollector(context, resources)
@@ -54,9 +76,21 @@ class ControllerManager:
             ReplicaSetController(context),
             ReplicationControllerController(context),
             StatefulSetController(context),
+            DaemonSetController(context),
+            JobController(context),
+            CronJobController(context),
             EndpointSliceController(context, members),
             EndpointsController(context, members),
             EndpointSliceMirroringController(context),
+            LoadBalancerController(context),
+            NodeMonitor(context),
+            TaintEviction(context),
+            PodGarbageCollector(context),
+            DisruptionController(context),
+            VolumeBinder(context, reclaim),
+            VolumeProtection(context),
+            ResourceQuotaController(context, resources),
+            HorizontalPodAutoscalerController(context, metrics),
             self.garbage,
         )
 

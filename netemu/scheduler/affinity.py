@@ -12,30 +12,6 @@ from typing import Any
 
 from netemu.api.selectors import NOTHING, LabelSelector, Requirement, from_label_selector
 
-_OPERATORS = {
-    "In": "in",
-    "NotIn": "notin",
-    "Exists": "exists",
-    "DoesNotExist": "!",
-    "Gt": "gt",
-    "Lt": "lt",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class NodeTerm:
-    """All expressions and all fields must match. One without any matches no node."""
-
-    expressions: tuple[Requirement, ...]
-    fields: tuple[Requirement, ...]
-
-    def matches(self, name: str, labels: Mapping[str, str]) -> bool:
-        if not self.expressions and not self.fields:
-            return False
-        return all(found.matches(labels) for found in self.expressions) and all(
-            found.matches({"metadata.name": name}) for found in self.fields
-        )
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodTerm:
@@ -63,66 +39,48 @@ class SpreadConstraint:
     honor_taints: bool
 
 
-def _requirements(found: Any) -> tuple[Requirement, ...]:
-    return tuple(
-        Requirement(
-            entry["key"], _OPERATORS[entry["operator"]], frozenset(entry.get("values") or ())
-        )
-        for entry in found or ()
-    )
+Namespaces = Mapping[str, Mapping[str, str]]
+"""Name of a namespace -> its labels."""
 
 
-def _node_term(term: Mapping[str, Any]) -> NodeTerm:
-    return NodeTerm(
-        _requirements(term.get("matchExpressions")), _requirements(term.get("matchFields"))
-    )
-
-
-def node_terms(affinity: Mapping[str, Any]) -> tuple[NodeTerm, ...] | None:
-    required = (affinity.get("nodeAffinity") or {}).get(
-        "requiredDuringSchedulingIgnoredDuringExecution"
-    )
-    if not required:
-        return None
-    return tuple(_node_term(term) for term in required.get("nodeSelectorTerms") or ())
-
-
-def preferred_node_terms(affinity: Mapping[str, Any]) -> tuple[tuple[int, NodeTerm], ...]:
-    preferred = (affinity.get("nodeAffinity") or {}).get(
-        "preferredDuringSchedulingIgnoredDuringExecution"
-    )
-    return tuple(
-        (int(entry["weight"]), _node_term(entry["preference"])) for entry in preferred or ()
-    )
-
-
-def _pod_term(term: Mapping[str, Any], namespace: str) -> PodTerm:
-    # An empty namespaceSelector means all namespaces; netemu does not look at their labels.
-    everywhere = term.get("namespaceSelector") is not None
-    spaces = frozenset(term.get("namespaces") or (namespace,))
+def _pod_term(term: Mapping[str, Any], namespace: str, known: Namespaces | None) -> PodTerm:
+    """The namespaces that are named, those that the selector means now, or the pod's own."""
+    selector = term.get("namespaceSelector")
+    named = frozenset(term.get("namespaces") or ())
+    if selector is None:
+        spaces = named or frozenset((namespace,))
+    elif not selector or known is None:
+        spaces = frozenset()
+    else:
+        wanted = from_label_selector(selector)
+        spaces = named | {space for space, labels in known.items() if wanted.matches(labels)}
+        spaces = spaces or frozenset(("",))  # none at all, which is not the same as all
     return PodTerm(
         selector=from_label_selector(term.get("labelSelector")),
-        namespaces=frozenset() if everywhere else spaces,
+        namespaces=spaces,
         topology_key=term["topologyKey"],
     )
 
 
-def pod_terms(affinity: Mapping[str, Any], kind: str, namespace: str) -> tuple[PodTerm, ...]:
+def pod_terms(
+    affinity: Mapping[str, Any], kind: str, namespace: str, known: Namespaces | None = None
+) -> tuple[PodTerm, ...]:
     """Required terms of `podAffinity` or `podAntiAffinity`."""
     required = (affinity.get(kind) or {}).get("requiredDuringSchedulingIgnoredDuringExecution")
-    return tuple(_pod_term(term, namespace) for term in required or ())
+    return tuple(_pod_term(term, namespace, known) for term in required or ())
 
 
 def preferred_pod_terms(
-    affinity: Mapping[str, Any], namespace: str
+    affinity: Mapping[str, Any], namespace: str, known: Namespaces | None = None
 ) -> tuple[tuple[int, PodTerm], ...]:
+    """(weight, term); those of podAntiAffinity have a negative weight."""
     found = []
     for kind, sign in (("podAffinity", 1), ("podAntiAffinity", -1)):
         preferred = (affinity.get(kind) or {}).get(
             "preferredDuringSchedulingIgnoredDuringExecution"
         )
         for entry in preferred or ():
-            term = _pod_term(entry["podAffinityTerm"], namespace)
+            term = _pod_term(entry["podAffinityTerm"], namespace, known)
             found.append((sign * int(entry["weight"]), term))
     return tuple(found)
 

@@ -7,10 +7,10 @@ https://github.com/kubernetes/kubernetes/blob/master/pkg/scheduler/backend/cache
 
 from __future__ import annotations
 
+from netemu.api.amounts import amount, amounts
 from netemu.api.kind import Object
 from netemu.api.meta import labels, name
 from netemu.scheduler.model import Node, Pod
-from netemu.scheduler.resources import amount, amounts
 
 
 class SchedulerCache:

@@ -9,19 +9,18 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from netemu.api.amounts import Amounts, pod_requests
 from netemu.api.kind import Object
 from netemu.api.meta import controller_of, is_deleting, labels, name, namespace, uid
+from netemu.api.nodeaffinity import NodeTerm, preferred_terms, required_terms
 from netemu.scheduler.affinity import (
-    NodeTerm,
+    Namespaces,
     PodTerm,
     SpreadConstraint,
-    node_terms,
     pod_terms,
-    preferred_node_terms,
     preferred_pod_terms,
     spread_constraints,
 )
-from netemu.scheduler.resources import Amounts, pod_requests
 
 HostPort = tuple[str, str, int]
 """(address, protocol, port)."""
@@ -90,7 +89,8 @@ def priority_of(spec: Mapping[str, Any]) -> int:
     return _SYSTEM_PRIORITIES.get(spec.get("priorityClassName") or "", 0)
 
 
-def pod_from_object(obj: Object) -> Pod:
+def pod_from_object(obj: Object, namespaces: Namespaces | None = None) -> Pod:
+    """`namespaces`: the labels of each, for terms that select pods by their namespace's."""
     spec = obj["spec"]
     affinity = spec.get("affinity") or {}
     space, owner = namespace(obj), controller_of(obj)
@@ -107,11 +107,11 @@ def pod_from_object(obj: Object) -> Pod:
         requests=pod_requests(spec),
         host_ports=_host_ports(spec),
         node_selector=spec.get("nodeSelector") or {},
-        required_nodes=node_terms(affinity),
-        preferred_nodes=preferred_node_terms(affinity),
-        affinity=pod_terms(affinity, "podAffinity", space),
-        anti_affinity=pod_terms(affinity, "podAntiAffinity", space),
-        preferred_pods=preferred_pod_terms(affinity, space),
+        required_nodes=required_terms(affinity),
+        preferred_nodes=preferred_terms(affinity),
+        affinity=pod_terms(affinity, "podAffinity", space, namespaces),
+        anti_affinity=pod_terms(affinity, "podAntiAffinity", space, namespaces),
+        preferred_pods=preferred_pod_terms(affinity, space, namespaces),
         spread=spread_constraints(spec, labels(obj)),
         tolerations=tuple(spec.get("tolerations") or ()),
         claims=_claims(obj),

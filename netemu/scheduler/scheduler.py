@@ -12,7 +12,7 @@ import logging
 from netemu.aio import Clock, spawn
 from netemu.api import kinds
 from netemu.api.kind import Object
-from netemu.api.meta import timestamp, uid
+from netemu.api.meta import labels, timestamp, uid
 from netemu.client.informers import Informers
 from netemu.client.protocol import ApiClient
 from netemu.errors import ApiError
@@ -48,6 +48,7 @@ class Scheduler:
         self.preemptor = Preemptor(client, informers, clock, events)
         self._pods = informers.of(kinds.PODS)
         self._nodes = informers.of(kinds.NODES)
+        self._namespaces = informers.of(kinds.NAMESPACES)
         self._wake = asyncio.Event()
         self._start = 0
         self.binding = 0
@@ -82,12 +83,18 @@ class Scheduler:
         there = self.cache.node_of(uid(new)) == new["spec"]["nodeName"]
         if there and old is not None and _looks_the_same(old, new):
             return
-        self.cache.place(pod_from_object(new), new["spec"]["nodeName"])
+        self.cache.place(self._parsed(new), new["spec"]["nodeName"])
+
+    def _parsed(self, pod: Object) -> Pod:
+        if not pod["spec"].get("affinity"):
+            return pod_from_object(pod)
+        spaces = self._namespaces.objects
+        return pod_from_object(pod, {where: labels(space) for where, space in spaces.items()})
 
     def _waits(self, old: Object | None, new: Object) -> None:
         if self.cache.node_of(uid(new)):
             return  # chosen already; its binding is being written
-        pod = pod_from_object(new)
+        pod = self._parsed(new)
         if pod.terminating or pod.gated:
             self.queue.remove(pod.uid)
         elif pod.uid in self.queue and old is not None and _asks_the_same(old, new):
@@ -114,6 +121,7 @@ class Scheduler:
         """Until cancelled. The informers are run by their owner."""
         await self._pods.wait_synced()
         await self._nodes.wait_synced()
+        await self._namespaces.wait_synced()
         async with asyncio.TaskGroup() as group:
             while True:
                 self._wake.clear()

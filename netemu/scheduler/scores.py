@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from netemu.api.tolerations import tolerates
 from netemu.scheduler.filters import spread
-from netemu.scheduler.filters.taints import tolerates
 from netemu.scheduler.model import Node, Pod
 
 BEST = 100.0

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from netemu.scheduler.filters.taints import tolerates
+from netemu.api.nodeaffinity import allows
+from netemu.api.tolerations import tolerates
 from netemu.scheduler.model import Node, Pod
 
 _CORDONED = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
@@ -27,11 +28,7 @@ def node_name(pod: Pod, nodes: Sequence[Node]) -> Callable[[Node], str] | None:
 
 def matches_node(pod: Pod, node: Node) -> bool:
     """nodeSelector and required node affinity."""
-    if not pod.node_selector.items() <= node.labels.items():
-        return False
-    if pod.required_nodes is None:
-        return True
-    return any(term.matches(node.name, node.labels) for term in pod.required_nodes)
+    return allows(pod.node_selector, pod.required_nodes, node.name, node.labels)
 
 
 def node_affinity(pod: Pod, nodes: Sequence[Node]) -> Callable[[Node], str] | None:

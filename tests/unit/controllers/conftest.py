@@ -13,7 +13,7 @@ import pytest
 from netemu.aio import Clock, FakeClock, spawn
 from netemu.api import kinds
 from netemu.api.kind import Object
-from netemu.api.meta import is_deleting, key, name, namespace, timestamp, uid
+from netemu.api.meta import is_deleting, key, micro_timestamp, name, namespace, timestamp, uid
 from netemu.apiserver.server import ApiServer
 from netemu.client.eventqueue import EventQueue
 from netemu.client.events import EventRecorder
@@ -42,6 +42,7 @@ class FakeKubelets:
         self.hold: Callable[[Object], bool] = lambda pod: False
         self.broken: Callable[[Object], bool] = lambda pod: False
         self.linger: Callable[[Object], bool] = lambda pod: False
+        self.silent: set[str] = set()
         self._informer.on_change(self._changed)
 
     def _changed(self, old: Object | None, new: Object | None) -> None:
@@ -55,11 +56,32 @@ class FakeKubelets:
             self._changed(None, pod)
 
     async def run(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            spawn(group, self._beat(), name="heartbeats")
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                todo, self._todo = self._todo, {}
+                await asyncio.gather(*(self._look(where) for where in todo))
+
+    async def _beat(self) -> None:
+        """Renew every node's lease each ten seconds, those in `silent` excepted."""
         while True:
-            await self._wake.wait()
-            self._wake.clear()
-            todo, self._todo = self._todo, {}
-            await asyncio.gather(*(self._look(where) for where in todo))
+            for node in (await self._cluster.client.list(kinds.NODES)).items:
+                if name(node) not in self.silent:
+                    await self._renew(name(node))
+            await self._cluster.clock.sleep(10)
+
+    async def _renew(self, node: str) -> None:
+        spec = {"holderIdentity": node, "renewTime": micro_timestamp(self._cluster.clock.now())}
+        meta = {"name": node, "namespace": "kube-node-lease"}
+        client = self._cluster.client
+        try:
+            await client.patch(kinds.LEASES, node, "kube-node-lease", {"spec": spec})
+        except ApiError as error:
+            if error.reason != "NotFound":
+                raise
+            await client.create(kinds.LEASES, {"metadata": meta, "spec": spec})
 
     async def _look(self, where: str) -> None:
         pod = self._informer.get(where)

@@ -27,19 +27,28 @@ def amounts(resources: Mapping[str, Any] | None) -> dict[str, int]:
     return {resource: amount(resource, str(text)) for resource, text in (resources or {}).items()}
 
 
-def _requests(container: Mapping[str, Any]) -> dict[str, int]:
-    return amounts((container.get("resources") or {}).get("requests"))
+def container_amounts(container: Mapping[str, Any], side: str) -> dict[str, int]:
+    """`side`: requests or limits."""
+    return amounts((container.get("resources") or {}).get(side))
 
 
 def pod_requests(spec: Mapping[str, Any]) -> dict[str, int]:
-    """Sum of the containers, or the largest init container where that is more; with sidecars."""
+    """What the pod asks for; see `pod_amounts`."""
+    return pod_amounts(spec, "requests")
+
+
+def pod_amounts(spec: Mapping[str, Any], side: str) -> dict[str, int]:
+    """Sum of the containers, or the largest init container where that is more; with sidecars.
+
+    `side`: requests or limits.
+    """
     running: dict[str, int] = {}
     for container in spec.get("containers") or ():
-        _add(running, _requests(container))
+        _add(running, container_amounts(container, side))
     sidecars: dict[str, int] = {}
     peak: dict[str, int] = {}
     for container in spec.get("initContainers") or ():
-        wanted = _requests(container)
+        wanted = container_amounts(container, side)
         if container.get("restartPolicy") == "Always":
             _add(sidecars, wanted)
             _add(running, wanted)
