@@ -12,6 +12,7 @@ from netemu.cli.settle import barrier
 from netemu.cli.tabs import align
 from netemu.cluster.status import ClusterStatus
 from netemu.cluster.status import status as cluster_status
+from netemu.config import ClusterConfig
 from netemu.errors import ApiError
 
 BARRIER_SECONDS = 2.0
@@ -34,7 +35,7 @@ def _document(found: ClusterStatus) -> dict[str, Any]:
         "name": config.name,
         "ready": False,
         "daemon": found.daemon or None,
-        "proxyMode": config.proxy.mode,
+        "proxyMode": ", ".join(_modes(config)),
         "podSubnets": list(config.pod_subnets),
         "serviceSubnets": list(config.service_subnets),
         "apiSocket": str(config.api_socket),
@@ -50,6 +51,11 @@ def _document(found: ClusterStatus) -> dict[str, Any]:
     except (ApiError, ClusterNotRunning) as error:
         document["problem"] = str(error)
     return document
+
+
+def _modes(config: ClusterConfig) -> list[str]:
+    """The nodes' proxy modes, each once."""
+    return sorted({node.proxy_mode or config.proxy.mode for node in config.nodes})
 
 
 def _ask(document: dict[str, Any], api: Api) -> None:

@@ -21,9 +21,12 @@ from netemu.cli.session import ObjectCommand, Session, pass_session
 @click.argument("target", metavar="TO[:PORT]")
 @click.option("--udp", "protocol", flag_value="udp", help="A UDP packet.")
 @click.option("--sctp", "protocol", flag_value="sctp", help="An SCTP packet.")
+@click.option("--all", "everything", is_flag=True, help="Also rules that match and change nothing.")
 @click.option("-o", "--output", "form", type=click.Choice(("", "json")), default="", help="json.")
 @pass_session
-def explain(session: Session, /, source: str, target: str, protocol: str | None, form: str) -> int:
+def explain(
+    session: Session, /, source: str, target: str, protocol: str | None, everything: bool, form: str
+) -> int:
     """Which rule takes a packet where, and from which object the rule comes.
 
     FROM is POD, NAMESPACE/POD, node/NAME or host/NAME; TO also a Service (NAME, svc/NAME,
@@ -36,5 +39,5 @@ def explain(session: Session, /, source: str, target: str, protocol: str | None,
     if form == "json":
         print(json.dumps(document(story), indent=2))
     else:
-        print_story(story)
+        print_story(story, everything=everything)
     return 0 if story.arrives else 1

@@ -44,7 +44,7 @@ SECTIONS = {
         "patch": Entry("patch:patch", "Change fields of an object."),
         "cordon": Entry("cordon:cordon", "Let no new pod onto a node."),
         "uncordon": Entry("cordon:uncordon", "Let pods onto a node again."),
-        "drain": Entry("drain:drain", "Evict a node's pods, as before maintenance."),
+        "drain": Entry("cordon:drain", "Evict a node's pods, as before maintenance."),
         "taint": Entry("taint:taint", "Set or remove taints of nodes."),
         "port-forward": Entry("portforward:port_forward", "Reach a pod's port from this machine."),
         "top": Entry("top:top", "CPU and memory of nodes and pods."),

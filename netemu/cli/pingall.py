@@ -16,6 +16,7 @@ from typing import Any
 import click
 
 from netemu.cli.failures import CommandFailed, RootNeeded
+from netemu.cli.matrix import WIDEST, Cell, matrix
 from netemu.cli.peers import all_peers
 from netemu.cli.prober import Echo, Pair, Peer, Prober
 from netemu.cli.session import ObjectCommand, Session, pass_session
@@ -29,7 +30,7 @@ from netemu.cli.session import ObjectCommand, Session, pass_session
     "form",
     type=click.Choice(("", "wide", "json")),
     default="",
-    help="wide: times too; json: every pair.",
+    help="wide: times in milliseconds; json: every pair.",
 )
 @click.option(
     "-W",
@@ -78,14 +79,12 @@ def _print(form: str, peers: Sequence[Peer], echoes: Sequence[Echo], seconds: fl
     if form == "json":
         print(json.dumps(report(echoes, seconds), indent=2))
         return
-    found = {(echo.source.label, echo.target.label): echo for echo in echoes}
-    for source in peers:
-        print(f"{source.label} -> {' '.join(_cells(source, peers, found, form))}")
+    if len(peers) <= WIDEST:
+        print(*matrix([peer.label for peer in peers], _cell(echoes, form)), sep="\n")
     for echo in echoes:
         if not echo.received:
             print(
-                f"  {echo.source.label} -> {echo.target.label} ({echo.target.address}):"
-                f" {echo.error}"
+                f"{echo.source.label} -> {echo.target.label} ({echo.target.address}): {echo.error}"
             )
     received = sum(echo.received for echo in echoes)
     dropped = len(echoes) - received
@@ -95,19 +94,19 @@ def _print(form: str, peers: Sequence[Peer], echoes: Sequence[Echo], seconds: fl
     )
 
 
-def _cells(
-    source: Peer, peers: Sequence[Peer], found: dict[tuple[str, str], Echo], form: str
-) -> Iterator[str]:
-    for target in peers:
-        echo = found.get((source.label, target.label))
+def _cell(echoes: Sequence[Echo], form: str) -> Cell:
+    """`ok` or the time in milliseconds, `X` for a dropped packet."""
+    found = {(echo.source.label, echo.target.label): echo for echo in echoes}
+
+    def cell(source: str, target: str) -> str:
+        echo = found.get((source, target))
         if echo is None:
-            continue
-        if not echo.received:
-            yield "X"
-        elif form == "wide":
-            yield f"{target.label}={echo.ms:.2f}ms"
-        else:
-            yield target.label
+            return "-" if source == target else ""
+        if echo.ms is None:
+            return "X"
+        return f"{echo.ms:.2f}" if form == "wide" else "ok"
+
+    return cell
 
 
 def _times(echoes: Sequence[Echo]) -> str:

@@ -1,7 +1,8 @@
 """Pings from many namespaces at once.
 
 One raw socket a source, born in its network namespace, and one loop over all of them: no `ping`
-process a pair, so 100 pods' 9,900 pairs take a second and not minutes.
+process a pair, so 100 pods' 9,900 pairs take a second and not minutes. The kernel notes when an
+answer came, so the times don't contain our own queue.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import errno
 import os
 import select
 import socket
+import struct
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
@@ -18,8 +20,10 @@ from dataclasses import dataclass
 from netemu.cli import icmp
 from netemu.node import netns
 
-IN_FLIGHT = 256
-"""More would overrun the sockets' buffers before they are read."""
+IN_FLIGHT = 64
+"""More would measure our own queue and overrun the sockets' buffers."""
+_TIMESTAMP = struct.Struct("ll")
+_SO_TIMESTAMPNS = 35
 _IP_MTU_DISCOVER, _PMTUDISC_DO = 10, 2
 
 
@@ -106,9 +110,8 @@ class Prober:
         self._sequence = (self._sequence + 1) & 0xFFFF
         packet = icmp.request(target.family, self._identifier, self._sequence, self._payload)
         token = (key, self._sequence)
-        sent = time.monotonic()
-        self._waiting[token] = (pair, sent)
-        self._deadlines.append((sent + self._timeout, token))
+        self._deadlines.append((time.monotonic() + self._timeout, token))
+        self._waiting[token] = (pair, time.time())
         try:
             sock.sendto(packet, (target.address, 0))
         except OSError as error:
@@ -129,6 +132,7 @@ class Prober:
         sock = netns.socket_in(path, kind, socket.SOCK_RAW, proto)
         sock.setblocking(False)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
         if self._dont_fragment and family == 4:
             sock.setsockopt(socket.IPPROTO_IP, _IP_MTU_DISCOVER, _PMTUDISC_DO)
         self._sockets[key] = sock
@@ -147,10 +151,10 @@ class Prober:
     def _read(self, key: tuple[str, int], sock: socket.socket) -> Iterator[Echo]:
         while True:
             try:
-                packet = sock.recv(65536)
+                packet, ancillary, _, _ = sock.recvmsg(65536, 64)
             except BlockingIOError:
                 return
-            now = time.monotonic()
+            now = _arrival(ancillary)
             answer = icmp.parse(key[1], packet)
             if answer is None or answer.identifier != self._identifier:
                 continue
@@ -161,7 +165,7 @@ class Prober:
             if answer.error:
                 yield Echo(source=source, target=target, error=answer.error)
             else:
-                ms = (now - sent) * 1000
+                ms = max(now - sent, 0.0) * 1000
                 yield Echo(source=source, target=target, ms=ms, ttl=answer.ttl)
 
     def _expired(self) -> Iterator[Echo]:
@@ -174,3 +178,12 @@ class Prober:
             if found is not None:
                 (source, target), _ = found
                 yield Echo(source=source, target=target, error=f"no answer in {self._timeout:g} s")
+
+
+def _arrival(ancillary: list[tuple[int, int, bytes]]) -> float:
+    """When the kernel received the packet, seconds since the epoch."""
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == _SO_TIMESTAMPNS and len(data) >= 16:
+            seconds, nanoseconds = _TIMESTAMP.unpack(data[:16])
+            return float(seconds + nanoseconds / 1e9)
+    return time.time()

@@ -13,10 +13,13 @@ VERDICTS = {
     "reject": "REJECTED: the sender is told at once (connection refused)",
     "drop": "DROPPED: the sender hears nothing and times out",
 }
-_COMMENT = re.compile(r'--comment "?([^"]*)"?')
+BASE_CHAINS = ("PREROUTING", "INPUT", "FORWARD", "OUTPUT", "POSTROUTING")
+_COMMENT = re.compile(r'--comment (?:"([^"]*)"|(\S+))')
+_NOISE = re.compile(r'-m comment --comment (?:"[^"]*"|\S+)|-m tcp(?= )|-m udp(?= )')
 
 
-def print_story(story: Story) -> None:
+def print_story(story: Story, *, everything: bool = False) -> None:
+    """Rules that decide; with `everything`, also those that matched and changed nothing."""
     aim, sender = story.aim, story.sender
     print(
         f"{sender.name} ({sender.address}) -> {aim.text} {_joined(aim.address, aim.port)}"
@@ -28,41 +31,85 @@ def print_story(story: Story) -> None:
         print(story.obstacle)
         return
     print(f"rules of {story.node}, proxy mode {story.mode}:")
-    shared = _shared([outcome.steps for outcome in story.outcomes])
+    paths = [list(o.steps) if everything else deciding(o.steps) for o in story.outcomes]
+    shared = _shared(paths)
     for step in shared:
-        _print_step(step)
-    if not shared:
-        print("  no rule matches")
+        _print_step(step, "  ")
+    if not any(paths):
+        print("  no rule is about it")
     several = len(story.outcomes) > 1
     if several:
-        print(f"then one of {len(story.outcomes)}, at random:")
-    for number, outcome in enumerate(story.outcomes, 1):
-        if several:
-            print(f"{number}.", end="")
-        for step in outcome.steps[len(shared) :]:
-            _print_step(step)
-        _print_end(story, outcome)
+        print(f"then one of {len(story.outcomes)} at random:")
+    for number, (path, outcome) in enumerate(zip(paths, story.outcomes, strict=True), 1):
+        indent = f"  {number}. " if several else "  "
+        for step in path[len(shared) :]:
+            _print_step(step, indent)
+            indent = " " * len(indent)
+        _print_end(story, outcome, indent)
 
 
-def _print_step(step: Step) -> None:
-    print(f"  {step.where}: {step.rule}")
+def deciding(steps: Sequence[Step]) -> list[Step]:
+    """Steps that do something, and the jumps that lead to them."""
+    kept: list[Step] = []
+    position = 0
+    while position < len(steps):
+        step = steps[position]
+        target = _jumps_to(step)
+        end = position + 1
+        if target:
+            end = _end_of(steps, position + 1, step, target)
+            inner = deciding(steps[position + 1 : end])
+            kept += [step, *inner] if inner else []
+        elif step.action != "return":
+            kept.append(step)
+        position = end
+    return kept
+
+
+def _jumps_to(step: Step) -> str:
+    verb, _, target = step.action.partition(" ")
+    return target if verb in ("jump", "goto") else ""
+
+
+def _end_of(steps: Sequence[Step], start: int, jump: Step, target: str) -> int:
+    """The end of what happened in the chain `target`: the caller's next rule, or another hook's."""
+    inside = f"{jump.where.partition(' ')[0]} {target}"
+    if start >= len(steps) or steps[start].where != inside:
+        return start
+    for position in range(start, len(steps)):
+        if steps[position].where == jump.where or _is_base(steps[position]):
+            return position
+    return len(steps)
+
+
+def _is_base(step: Step) -> bool:
+    """Whether the rule stands in a chain that a hook calls."""
+    chain = step.where.partition(" ")[2]
+    return chain in BASE_CHAINS or chain.startswith(("nat-", "filter-"))
+
+
+def _print_step(step: Step, indent: str) -> None:
+    rule = " ".join(_NOISE.sub("", step.rule).split())
     comment = _COMMENT.search(step.rule)
-    source = f"    ({comment[1]})" if comment else ""
-    print(f"      {step.action}{source}")
+    about = f"    # {comment[1] or comment[2]}" if comment else ""
+    print(f"{indent}{step.where}: {rule}".rstrip(": ") + about)
+    if not _jumps_to(step) and step.action not in step.rule.lower():
+        print(f"{' ' * len(indent)}  {step.action}")
 
 
-def _print_end(story: Story, outcome: Outcome) -> None:
+def _print_end(story: Story, outcome: Outcome, indent: str) -> None:
     if outcome.verdict != "accept":
-        print(f"  => {VERDICTS.get(outcome.verdict, outcome.verdict)}")
+        print(f"{indent}=> {VERDICTS.get(outcome.verdict, outcome.verdict)}")
         return
     place = story.places.get(outcome.address)
     leg = story.legs.get(outcome.address, "by the node's routes")
     changed = "destination becomes" if outcome.translated else "destination stays"
-    print(f"  => {changed} {outcome.endpoint}: {place or 'nobody has this address'}, {leg}")
+    print(f"{indent}=> {changed} {outcome.endpoint}: {place or 'nobody has this address'}, {leg}")
+    blank = " " * len(indent)
     if outcome.masqueraded:
-        print(f"     the source becomes {story.node}'s address (masqueraded)")
+        print(f"{blank}   source becomes {story.node}'s own address (masqueraded)")
     elif place:
-        print(f"     the source stays {story.sender.address}")
+        print(f"{blank}   source stays {story.sender.address}")
 
 
 def _shared(paths: Sequence[Sequence[Step]]) -> list[Step]:
