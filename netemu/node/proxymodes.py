@@ -7,6 +7,7 @@ import json
 from netemu.config.cluster import PROXY_MODES
 from netemu.node import netns
 from netemu.node.iptables import IptablesBackend
+from netemu.node.ipvs import IpvsBackend
 from netemu.node.nftables import FLAT, NFTABLES, NftBackend
 from netemu.node.proxybackend import Backend
 
@@ -21,6 +22,8 @@ def open_backend(mode: str, path: str, family: int = 4, lock_file: str = "") -> 
         return NftBackend(path, family, NFTABLES)
     if mode == "flat":
         return NftBackend(path, family, FLAT)
+    if mode == "ipvs":
+        return IpvsBackend(path, family, lock_file)
     raise ValueError(f"unknown proxy mode {mode}; there are {', '.join(PROXY_MODES)}")
 
 

@@ -80,6 +80,8 @@ _SETS = {
     "KUBE-IPVS-IPS": ("hash:ip", "Kubernetes IPVS IPs"),
 }
 
+SET_NAMES = frozenset(_SETS)
+
 JUMPS = (
     Jump("nat", "OUTPUT", "KUBE-SERVICES", "kubernetes service portals"),
     Jump("nat", "PREROUTING", "KUBE-SERVICES", "kubernetes service portals"),

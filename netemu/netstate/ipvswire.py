@@ -1,0 +1,113 @@
+"""IPVS requests and answers as generic netlink bytes.
+
+linux/uapi/linux/ip_vs.h, https://git.kernel.org/pub/scm/utils/kernel/ipvsadm/ipvsadm.git
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+from ipaddress import ip_address
+
+from netemu.netstate.address import packed
+from netemu.netstate.conntrack import attributes
+from netemu.netstate.ipvs import Real, Server, Virtual
+
+NEW_SERVICE, SET_SERVICE, DEL_SERVICE, GET_SERVICE = 1, 2, 3, 4
+NEW_DEST, SET_DEST, DEL_DEST, GET_DEST = 5, 6, 7, 8
+_SERVICE, _DEST = 1, 2
+_PERSISTENT, _HASHED = 1, 2
+_NUMBERS = {"tcp": 6, "udp": 17, "sctp": 132}
+_PROTOCOLS = {number: name for name, number in _NUMBERS.items()}
+_AF_INET, _AF_INET6 = 2, 10
+
+
+def _attribute(kind: int, payload: bytes) -> bytes:
+    length = len(payload)
+    return struct.pack("=HH", length + 4, kind) + payload + b"\0" * (-length % 4)
+
+
+def _nested(kind: int, payload: bytes) -> bytes:
+    return _attribute(kind | 0x8000, payload)
+
+
+def _family(address: str) -> int:
+    return _AF_INET6 if ":" in address else _AF_INET
+
+
+def _identity(virtual: Virtual) -> bytes:
+    return (
+        _attribute(1, struct.pack("=H", _family(virtual.address)))
+        + _attribute(2, struct.pack("=H", _NUMBERS[virtual.protocol]))
+        + _attribute(3, packed(virtual.address).ljust(16, b"\0"))
+        + _attribute(4, virtual.port.to_bytes(2, "big"))
+    )
+
+
+def encode_virtual(virtual: Virtual, server: Server | None = None) -> bytes:
+    """The service attribute; with `server` also how it balances."""
+    body = _identity(virtual)
+    if server is not None:
+        flags = _PERSISTENT if server.persistent else 0
+        is_v6 = _family(virtual.address) == _AF_INET6
+        # The client's whole address keeps it with its server.
+        netmask = struct.pack("=I", 128 if is_v6 else 0xFFFFFFFF)
+        body += _attribute(6, server.scheduler.encode() + b"\0")
+        body += _attribute(7, struct.pack("=II", flags, 0xFFFFFFFF))
+        body += _attribute(8, struct.pack("=I", server.persistent)) + _attribute(9, netmask)
+    return _nested(_SERVICE, body)
+
+
+def encode_real(real: Real, *, whole: bool = True) -> bytes:
+    """The destination attribute: NAT, no thresholds."""
+    body = _attribute(1, packed(real.address).ljust(16, b"\0"))
+    body += _attribute(2, real.port.to_bytes(2, "big"))
+    body += _attribute(11, struct.pack("=H", _family(real.address)))
+    if whole:
+        body += _attribute(3, struct.pack("=I", 0)) + _attribute(4, struct.pack("=I", real.weight))
+        body += _attribute(5, struct.pack("=I", 0)) + _attribute(6, struct.pack("=I", 0))
+    return _nested(_DEST, body)
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """How many connections a real server has."""
+
+    active: int
+    inactive: int
+
+
+def _address(data: bytes, family: int) -> str:
+    return str(ip_address(data[:16] if family == _AF_INET6 else data[:4]))
+
+
+def parse_virtual(payload: bytes) -> tuple[Virtual, Server]:
+    """A service answer (behind its generic header); its real servers come by themselves."""
+    outer = dict(attributes(payload))
+    found = dict(attributes(outer[_SERVICE]))
+    (family,) = struct.unpack_from("=H", found[1])
+    (number,) = struct.unpack_from("=H", found.get(2, b"\0\0"))
+    virtual = Virtual(
+        _address(found[3], family),
+        _PROTOCOLS.get(number, str(number)),
+        int.from_bytes(found[4][:2], "big"),
+    )
+    (flags,) = struct.unpack_from("=I", found[7])
+    (timeout,) = struct.unpack_from("=I", found[8])
+    scheduler = found[6].rstrip(b"\0").decode()
+    return virtual, Server(scheduler=scheduler, persistent=timeout if flags & _PERSISTENT else 0)
+
+
+def parse_real(payload: bytes, virtual: Virtual) -> tuple[Real, Connections]:
+    """A destination answer of `virtual`."""
+    found = dict(attributes(dict(attributes(payload))[_DEST]))
+    family = _family(virtual.address)
+    if 11 in found:
+        (family,) = struct.unpack_from("=H", found[11])
+
+    def number(kind: int) -> int:
+        value: int = struct.unpack_from("=I", found.get(kind, bytes(4)))[0]
+        return value
+
+    real = Real(_address(found[1], family), int.from_bytes(found[2][:2], "big"), number(4))
+    return real, Connections(number(7), number(8))

@@ -1,0 +1,85 @@
+"""A node's IPVS tables through one persistent generic netlink socket. Blocking: helper threads."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from collections.abc import Iterable
+
+from netemu.errors import CapabilityError
+from netemu.netstate import ipvswire as wire
+from netemu.netstate.conntrack import attributes
+from netemu.netstate.ipvs import Real, Server, Servers, Virtual
+from netemu.node import netns
+from netemu.node.netlink import NetlinkSocket, message
+
+_NETLINK_GENERIC = 16
+_CONTROL, _GETFAMILY = 16, 3
+_CREATE_EXCL = 0x600
+
+Request = tuple[int, Virtual, Server | None, Real | None]
+"""(command, virtual server, how it balances, real server)."""
+
+
+class IpvsSocket:
+    def __init__(self, path: str) -> None:
+        self._node = os.path.basename(path)
+        raw = netns.socket_in(path, socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_GENERIC)
+        self._netlink = NetlinkSocket(self._node, raw)
+        self._family = self._find_family(raw)
+
+    def close(self) -> None:
+        self._netlink.close()
+
+    def _find_family(self, raw: socket.socket) -> int:
+        name = b"IPVS\0"
+        attribute = struct.pack("=HH", 4 + len(name), 2) + name + b"\0" * (-len(name) % 4)
+        raw.send(message(_CONTROL, 0, struct.pack("=BBH", _GETFAMILY, 1, 0) + attribute))
+        data = raw.recv(1 << 16)
+        (kind,) = struct.unpack_from("=H", data, 4)
+        if kind == 2:
+            raise CapabilityError(
+                f"{self._node}: the kernel has no IPVS",
+                hint="modprobe ip_vs ip_vs_rr, or choose proxy mode nftables",
+            )
+        found = dict(attributes(data[20:]))
+        number: int = struct.unpack_from("=H", found[1])[0]
+        return number
+
+    def _encode(self, request: Request) -> bytes:
+        command, virtual, server, real = request
+        body = struct.pack("=BBH", command, 1, 0) + wire.encode_virtual(virtual, server)
+        if real is not None:
+            body += wire.encode_real(real, whole=command != wire.DEL_DEST)
+        return message(self._family, 0, body)
+
+    def apply_requests(self, requests: Iterable[Request], *, ignore: tuple[int, ...] = ()) -> None:
+        """Send all; the first refusal is raised, those in `ignore` (errno) are fine."""
+        self._netlink.request([self._encode(request) for request in requests], ignore=ignore)
+
+    def observe_connections(self, virtual: Virtual) -> dict[Real, wire.Connections]:
+        """The real servers of `virtual` with how many connections each has."""
+        body = struct.pack("=BBH", wire.GET_DEST, 1, 0) + wire.encode_virtual(virtual)
+        return dict(
+            wire.parse_real(payload[4:], virtual)
+            for _, payload in self._netlink.dump(self._family, body)
+        )
+
+    def observe_servers(self, family: int) -> Servers:
+        """Every virtual server of one IP family."""
+        body = struct.pack("=BBH", wire.GET_SERVICE, 1, 0)
+        found: dict[Virtual, Server] = {}
+        for _, payload in self._netlink.dump(self._family, body):
+            virtual, server = wire.parse_virtual(payload[4:])
+            if (":" in virtual.address) == (family == 6):
+                reals = frozenset(self.observe_connections(virtual))
+                found[virtual] = Server(
+                    scheduler=server.scheduler, persistent=server.persistent, reals=reals
+                )
+        return found
+
+
+GONE = (errno.ENOENT, errno.ESRCH)
+"""Refusals of a removal that mean it is not there any more."""
