@@ -21,7 +21,10 @@ def test_the_lower_band_is_used_when_the_rest_is_full():
     assert allocator.pick(random.Random(0)) is None
 
 
-@given(st.lists(st.tuples(st.sampled_from(["pick", "assign", "free", "release"]), st.integers(0, 7))))
+ACTIONS = st.sampled_from(["pick", "assign", "free", "release"])
+
+
+@given(st.lists(st.tuples(ACTIONS, st.integers(0, 7))))
 def test_nobody_gets_what_somebody_has(actions):
     allocator = Allocator(0, 7, band=2)
     reserved: list[int] = []

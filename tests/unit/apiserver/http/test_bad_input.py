@@ -1,0 +1,187 @@
+"""What clients should not send: an answer with the right code, soon, and others are served on."""
+
+import asyncio
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from netemu.client.http import HttpClient
+from netemu.errors import ApiError
+
+PODS = "/api/v1/namespaces/default/pods"
+JSON = "application/json"
+
+
+async def code_of(http, method, path, body=None, content_type=JSON, params=None) -> ApiError:
+    with pytest.raises(ApiError) as caught:
+        await http.json(method, path, body=body, content_type=content_type, params=params)
+    assert caught.value.message
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "code"),
+    [
+        (b"{", JSON, 400),
+        (b"[]", JSON, 400),
+        (b"null", JSON, 400),
+        (b"\xff\xfe{}", JSON, 400),
+        (b'{"metadata": "x"}', JSON, 400),
+        (b'{"metadata": {"name": 3}}', JSON, 400),
+        (b'{"kind": "Node"}', JSON, 400),
+        (b'{"apiVersion": "v2"}', JSON, 400),
+        (b'{"metadata":{"labels":{"a":1}}}', JSON, 400),
+        (b'{"spec":{"containers":{}}}', JSON, 400),
+        (b'{"a":' * 100_000, JSON, 400),
+        (b"[" * 100_000, JSON, 400),
+        (b"a: [", "application/yaml", 400),
+        (b"a: &a [x]\nb: [*a, *a]", "application/yaml", 400),
+        (b"\x80", "application/yaml", 400),
+        (b"k8s\0garbage", "application/vnd.kubernetes.protobuf", 400),
+        (b"", "application/vnd.kubernetes.protobuf", 400),
+        (b"x", "image/png", 415),
+        (b'{"metadata":{"name":"Bad Name"},"spec":{"containers":[]}}', JSON, 422),
+    ],
+)
+async def test_bodies(http, body, content_type, code):
+    error = await code_of(http, "POST", PODS, body, content_type)
+    assert error.code == code
+    assert (await http.json("GET", "/version"))["gitVersion"]
+
+
+async def test_a_body_that_is_too_large(http, server):
+    error = await code_of(http, "POST", PODS, b" " * (4 << 20))
+    assert (error.code, error.reason) == (413, "RequestEntityTooLarge")
+    reader, writer = await asyncio.open_unix_connection(str(server.socket))
+    writer.write(f"POST {PODS} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n".encode())
+    block = b"10000\r\n" + b" " * 0x10000 + b"\r\n"
+    for _ in range(100):
+        writer.write(block)
+    head = await asyncio.wait_for(reader.readline(), 5)
+    assert b" 413 " in head
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "code"),
+    [
+        ("GET", "/apis/nothing/v1/things", 404),
+        ("GET", "/api/v1/things", 404),
+        ("GET", "/api/v2/pods", 404),
+        ("GET", "/nowhere", 404),
+        ("GET", PODS + "/a/frobnicate", 404),
+        ("PUT", PODS + "/a/log", 405),
+        ("PUT", PODS, 405),
+        ("POST", PODS + "/a", 405),
+        ("PATCH", PODS, 405),
+        ("OPTIONS", PODS, 405),
+        ("DELETE", "/version", 405),
+        ("POST", "/api", 405),
+        ("GET", "/api/v1/namespaces/default/nodes", 404),
+    ],
+)
+async def test_paths_and_methods(http, method, path, code):
+    assert (await code_of(http, method, path)).code == code
+
+
+async def test_patches_of_an_unknown_kind_name_what_is_known(http):
+    error = await code_of(http, "PATCH", PODS + "/a", {}, "application/fancy-patch")
+    assert error.code == 415 and "application/merge-patch+json" in error.message
+
+
+async def test_a_header_that_never_ends(server, monkeypatch):
+    monkeypatch.setattr("netemu.apiserver.http.sniff._HEADER_SECONDS", 0.05)
+    reader, writer = await asyncio.open_unix_connection(str(server.socket))
+    writer.write(b"GET / HTTP/1.1\r\nX: ")
+    assert b"408" in await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+    reader, writer = await asyncio.open_unix_connection(str(server.socket))
+    writer.write(b"GET / HTTP/1.1\r\nX: " + b"x" * 100_000)
+    assert b"431" in await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+
+
+async def test_a_body_that_never_comes(server, monkeypatch):
+    monkeypatch.setattr("netemu.apiserver.http.body._SECONDS", 0.05)
+    reader, writer = await asyncio.open_unix_connection(str(server.socket))
+    writer.write(f"POST {PODS} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n{{".encode())
+    assert b"408" in await asyncio.wait_for(reader.readline(), 5)
+    writer.close()
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "Upgrade: SPDY/3.1\r\nConnection: Upgrade",
+        "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Key: x",
+        "Upgrade: h2c\r\nConnection: Upgrade",
+    ],
+)
+async def test_wrong_upgrades(server, lines):
+    for path in (f"{PODS}/none/exec?command=x&stdout=true", PODS, "/version", "/%%%/"):
+        reader, writer = await asyncio.open_unix_connection(str(server.socket))
+        writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\n{lines}\r\n\r\n".encode())
+        status = int((await asyncio.wait_for(reader.readline(), 5)).split()[1])
+        assert status in (200, 400, 404)
+        writer.close()
+
+
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3)
+    ),
+    max_leaves=12,
+)
+NAMES = ["metadata", "spec", "status", "kind", "apiVersion", "name", "labels", "data", "containers", "ports", "selector"]
+OBJECTS = st.recursive(
+    ANYTHING,
+    lambda inner: st.dictionaries(st.sampled_from(NAMES), inner, max_size=5),
+    max_leaves=10,
+)
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    plural=st.sampled_from(["pods", "services", "configmaps", "endpoints", "secrets", "events"]),
+    body=st.dictionaries(st.sampled_from(NAMES), OBJECTS, max_size=5),
+    method=st.sampled_from(["POST", "PUT", "PATCH"]),
+    media=st.sampled_from(
+        [
+            JSON,
+            "merge-patch+json",
+            "strategic-merge-patch+json",
+            "json-patch+json",
+            "apply-patch+yaml",
+        ]
+    ),
+    validation=st.sampled_from(["", "Strict", "Ignore"]),
+)
+async def test_no_object_makes_the_server_fail(http, plural, body, method, media, validation):
+    path = f"/api/v1/namespaces/default/{plural}"
+    if method != "POST":
+        path += "/x"
+    content_type = f"application/{media}" if method == "PATCH" and media != JSON else media
+    params = {"fieldValidation": validation, "fieldManager": "fuzz", "force": "true"}
+    try:
+        await http.json(method, path, body=body, content_type=content_type, params=params)
+    except ApiError as error:
+        assert error.code < 500, error.message
+
+
+async def test_others_are_served_while_one_client_stalls(server, http):
+    stalled = [await asyncio.open_unix_connection(str(server.socket)) for _ in range(50)]
+    for _, writer in stalled:
+        writer.write(b"GET /api/v1/pods HTTP/1.1\r\n")
+    for _ in range(20):
+        await asyncio.wait_for(http.json("GET", "/api/v1/pods"), 2)
+    for _, writer in stalled:
+        writer.close()
+
+
+async def test_a_client_is_told_who_refuses_it(tmp_path):
+    with pytest.raises(OSError):
+        await HttpClient.unix(tmp_path / "none").json("GET", "/version")
