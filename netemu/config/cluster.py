@@ -112,6 +112,23 @@ class ClusterConfig:
     timing: TimingConfig = TimingConfig()
 
     @property
+    def pods_per_node(self) -> int:
+        """What a node's bridge and its pod network can take: the scheduler refuses more."""
+        addresses = [
+            1 << ((128 if ":" in subnet else 32) - mask)
+            for subnet, mask in zip(
+                self.pod_subnets,
+                (
+                    self.node_cidr_mask_v6 if ":" in s else self.node_cidr_mask
+                    for s in self.pod_subnets
+                ),
+                strict=True,
+            )
+        ]
+        reserved = 3  # the network's own address, cni0's, and broadcast
+        return min(self.max_pods, *(count - reserved for count in addresses))
+
+    @property
     def run_dir(self) -> Path:
         """Ledger, sockets, logs: gone after `down`, and after a reboot."""
         return Path("/run/netemu") / self.name

@@ -61,7 +61,7 @@ def compile_node_status(
         "ephemeral-storage": "256Gi",
         "hugepages-1Gi": "0",
         "hugepages-2Mi": "0",
-        "pods": str(config.max_pods),
+        "pods": str(config.pods_per_node),
     }
     return {
         "capacity": amounts,
