@@ -183,12 +183,10 @@ class ImageTable:
 
 def _program(recipe: Recipe, command: Sequence[str], args: Sequence[str]) -> Program:
     """Kubernetes' rule: `command` replaces the image's command and its args."""
-    if command:
-        argv = (*command, *args)
-    else:
-        argv = (*recipe.command, *(args or recipe.args))
+    own = (*recipe.command, *(args or recipe.args))
+    argv = (*command, *args) if command else own
     return Program(
-        argv=tuple(argv), env=recipe.env, rootfs=recipe.rootfs, cwd=recipe.cwd, binds=recipe.binds
+        argv=argv, env=recipe.env, rootfs=recipe.rootfs, cwd=recipe.cwd, binds=recipe.binds
     )
 
 

@@ -6,6 +6,7 @@ https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-terminatio
 from __future__ import annotations
 
 import asyncio
+import shutil
 from typing import TYPE_CHECKING
 
 from netemu.api import meta
@@ -113,6 +114,7 @@ async def _clean_up(worker: PodWorker) -> None:
         await worker.write_status()
     await release(worker)
     await worker.volumes.remove(worker)
+    shutil.rmtree(worker.pod_context().log_directory, ignore_errors=True)
     if worker.gone:
         return
     try:

@@ -57,7 +57,7 @@ class Runtime:
     async def open(self) -> None:
         """Connect to the supervisor and the stand-ins, starting them where they don't run."""
         self._directory.mkdir(parents=True, exist_ok=True)
-        self._raise_cgroup_claim()
+        self._claim_cgroups()
         hello = await self._connect_or_start()
         self._pod_known = set(hello["pods"])
         self.limits = tuple(hello["cgroups"]["limits"])
@@ -67,7 +67,7 @@ class Runtime:
         hello = await self._connect_standins()
         self.known[STAND_IN] = {each["id"]: each for each in hello["containers"]}
 
-    def _raise_cgroup_claim(self) -> None:
+    def _claim_cgroups(self) -> None:
         """Own the control groups before they are made; the ledger removes what is there."""
         for name in ("", "/pids", "/memory", "/cpu"):
             self._ledger.record("dir", path=f"/sys/fs/cgroup{name}/{self._cgroup}")
@@ -128,10 +128,6 @@ class Runtime:
             spawn(group, self._starts.run(), name="runtime-starts")
             spawn(group, self._standins.run(), name="runtime-standins")
             spawn(group, self._removals.run(), name="runtime-removals")
-
-    def holds(self, uid: str) -> bool:
-        """Whether the supervisor knows this pod."""
-        return uid in self._pod_known
 
     def pods(self) -> set[str]:
         """Every pod that a runtime knows something of."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netemu.api import meta
@@ -37,6 +38,7 @@ async def start_container(worker: PodWorker, state: ContainerState) -> None:
         timing = context.config.timing
         state.backoff.next(context.clock.now(), timing.crash_loop_base, timing.crash_loop_max)
         state.restart()
+        _forget_old_runs(worker, state)
     resolved = _resolve(worker, state)
     if isinstance(resolved, Unknown):
         _not_pulled(worker, state, resolved.message)
@@ -56,6 +58,13 @@ async def start_container(worker: PodWorker, state: ContainerState) -> None:
     worker.by_id[state.id] = state
     described = await _run(worker, state, resolved, environment, mounts)
     _started(worker, state, described)
+
+
+def _forget_old_runs(worker: PodWorker, state: ContainerState) -> None:
+    """Logs are kept of this run and of the one before it."""
+    old = Path(worker.log_path(state)).with_name(f"{state.restarts - 2}.log")
+    for path in (old, old.with_name(old.name + ".1")):
+        path.unlink(missing_ok=True)
 
 
 def _resolve(worker: PodWorker, state: ContainerState) -> Program | StandIn | Unknown:

@@ -67,7 +67,7 @@ class PodWorker:
         self._deadline = 0.0
         self._retry = 0.0
         self._written: Object | None = pod.get("status")
-        self._in_runtime = context.runtime.holds(self.uid)
+        self._in_runtime = False
         self.finished = (pod.get("status") or {}).get("phase") in ("Succeeded", "Failed")
 
     # Facts about the pod
