@@ -109,7 +109,10 @@ def _inodes(namespaces: Iterable[Entry], holders: Iterable[Process]) -> set[int]
                 with suppress(OSError):
                     if os.readlink(descriptor.path).startswith("net:["):
                         inodes.add(os.stat(descriptor.path).st_ino)
-    return inodes - {os.stat("/proc/self/ns/net").st_ino, os.stat("/proc/1/ns/net").st_ino}
+    for own in ("/proc/self/ns/net", "/proc/1/ns/net"):
+        with suppress(OSError):
+            inodes.discard(os.stat(own).st_ino)
+    return inodes
 
 
 def _remove_link(entry: Entry) -> bool:

@@ -169,11 +169,11 @@ class NetlinkSocket:
         while True:
             for reply, flags, _, payload in _split(self._socket.recv(_RECEIVE)):
                 whole = whole and not flags & NLM_F_DUMP_INTR
-                if reply == NLMSG_DONE:
-                    return entries, whole
-                if reply == NLMSG_ERROR:
+                if reply in (NLMSG_DONE, NLMSG_ERROR):
                     number = -struct.unpack_from("=i", payload)[0]
-                    raise DataplaneError(self.where, _NAMES.get(kind, "list"), errno=number)
+                    if number:
+                        raise DataplaneError(self.where, _NAMES.get(kind, "list"), errno=number)
+                    return entries, whole
                 entries.append((reply, payload))
 
     def _refusals(self, first: int) -> list[Refusal]:
