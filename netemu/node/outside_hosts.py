@@ -43,22 +43,35 @@ class OutsideHosts:
         if not hosts:
             return
         self._runtime.on_exit = lambda container: self._ended.put_nowait(container["name"])
+        self._runtime.on_lost = lambda kind: self._lost(hosts)
         await self._runtime.open()
         try:
             async with asyncio.TaskGroup() as group:
                 spawn(group, self._runtime.run(), name="hosts/runtime")
                 known = {c["name"] for kind in self._runtime.known.values() for c in kind.values()}
-                for host in hosts.values():
-                    if host.name not in known:
-                        await self._start(host)
-                while True:
-                    name = await self._ended.get()
-                    log.warning("host's program ended", extra={"kv": {"host": name}})
-                    await self._clock.sleep(RESTART_DELAY)
-                    await self._runtime.remove(PROCESS, [f"host-{name}"])
+                for name in hosts.keys() - known:
                     await self._start(hosts[name])
+                while True:
+                    await self._restart(hosts[await self._ended.get()])
         finally:
             await self._runtime.close()
+
+    def _lost(self, hosts: Mapping[str, HostConfig]) -> None:
+        """A runtime died, and with it the programs that it ran."""
+        for name in hosts:
+            self._ended.put_nowait(name)
+
+    async def _restart(self, host: HostConfig) -> None:
+        log.warning("host's program ended", extra={"kv": {"host": host.name}})
+        await self._clock.sleep(RESTART_DELAY)
+        try:
+            await self._runtime.reopen()
+            for kind in (PROCESS, STAND_IN):
+                await self._runtime.remove(kind, [f"host-{host.name}"])
+            await self._start(host)
+        except DataplaneError as error:
+            log.error("host not restarted", extra={"kv": {"host": host.name, "why": error}})
+            self._ended.put_nowait(host.name)
 
     async def _start(self, host: HostConfig) -> None:
         machine = self._machines[host.name]
@@ -98,7 +111,14 @@ class OutsideHosts:
         return spec | ({"rootfs": program.rootfs} if program.rootfs else {})
 
     def _standin(self, host: HostConfig, machine: Machine, standin: StandIn) -> dict[str, Any]:
-        identity = {"pod": host.name, "ip": machine.address, "image": host.image}
+        identity = {
+            "pod": host.name,
+            "namespace": "",
+            "node": host.name,
+            "ip": machine.address,
+            "container": host.name,
+            "image": host.image,
+        }
         return {
             **self._common(host, STAND_IN),
             "program": standin.program,
