@@ -132,3 +132,12 @@ def success(**details: Any) -> Object:
     """A `v1/Status` that says that it went well."""
     status = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
     return status | ({"details": details} if details else {})
+
+
+def failure(error: ApiError) -> web.Response:
+    """The answer that an error is."""
+    response = web.Response(body=encode(error.to_status()), status=error.code, content_type=JSON)
+    retry = error.details.get("retryAfterSeconds")
+    if retry:
+        response.headers["Retry-After"] = str(retry)
+    return response

@@ -11,10 +11,8 @@ from aiohttp import web
 
 from netemu.api.kind import CREATE_ONLY, Kind
 from netemu.apiserver.http import lists, objects, subresources, watches
-from netemu.apiserver.http.call import Call
+from netemu.apiserver.http.call import Call, failure
 from netemu.apiserver.http.documents import serve_document
-from netemu.apiserver.http.negotiation import JSON
-from netemu.apiserver.http.render import encode
 from netemu.apiserver.http.requestinfo import parse
 from netemu.apiserver.http.reviews import review
 from netemu.apiserver.registry import UNKNOWN_PATH
@@ -54,14 +52,14 @@ class Handler:
         try:
             return await self._answer(request)
         except ApiError as error:
-            return _failure(error)
+            return failure(error)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:
             where = {"method": request.method, "path": request.path}
             log.exception("request failed", extra={"kv": where})
             message = "an error on the server: the daemon's log has it"
-            return _failure(ApiError("InternalError", message))
+            return failure(ApiError("InternalError", message))
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         raw_path = request.raw_path.partition("?")[0]
@@ -96,11 +94,3 @@ class Handler:
 def not_allowed() -> ApiError:
     message = "the server does not allow this method on the requested resource"
     return ApiError("MethodNotAllowed", message)
-
-
-def _failure(error: ApiError) -> web.Response:
-    response = web.Response(body=encode(error.to_status()), status=error.code, content_type=JSON)
-    retry = error.details.get("retryAfterSeconds")
-    if retry:
-        response.headers["Retry-After"] = str(retry)
-    return response

@@ -10,7 +10,7 @@ from aiohttp import web
 from netemu.aio import spawn
 from netemu.api import meta
 from netemu.api.kind import Kind
-from netemu.apiserver.http.call import Call
+from netemu.apiserver.http.call import Call, failure
 from netemu.apiserver.http.podtarget import container_of, kubelet_of
 from netemu.apiserver.http.requestinfo import is_true
 from netemu.client.kubelet import LogOptions
@@ -30,20 +30,24 @@ async def pod_log(call: Call, kind: Kind) -> web.StreamResponse:
         # Once the head is sent there is no way to report an error, so wait a moment for one.
         first = spawn(group, _next(parts), name="log-first")
         await asyncio.wait((first,), timeout=_FIRST_SECONDS)
-        if first.done() and (error := first.exception()) is not None:
-            raise error
+        if first.done() and isinstance(error := first.result(), ApiError):
+            return failure(error)
         response.enable_chunked_encoding()
         await response.prepare(call.http)
         part = await first
-        while part is not None:
+        while isinstance(part, bytes):
             await response.write(part)
             part = await _next(parts)
     await response.write_eof()
     return response
 
 
-async def _next(parts: AsyncIterator[bytes]) -> bytes | None:
-    return await anext(parts, None)
+async def _next(parts: AsyncIterator[bytes]) -> bytes | ApiError | None:
+    """The next part; the error in its place; None at the end."""
+    try:
+        return await anext(parts, None)
+    except ApiError as error:
+        return error
 
 
 def _options(call: Call, container: str) -> LogOptions:

@@ -53,11 +53,12 @@ async def proxy(call: Call, kind: Kind) -> web.StreamResponse:
     try:
         async with _connection(call, pod, number, tls) as connection:
             return await _exchange(call, connection)
-    except (OSError, EOFError, NetemuError) as error:
-        if isinstance(error, ApiError) and error.reason != "InternalError":
-            raise
-        message = f"error trying to reach service: {error}"
-        raise ApiError("ServiceUnavailable", message) from error
+    except* (OSError, EOFError, NetemuError) as errors:
+        first: BaseException = errors
+        while isinstance(first, BaseExceptionGroup):
+            first = first.exceptions[0]
+        message = f"error trying to reach service: {first}"
+        raise ApiError("ServiceUnavailable", message) from first
 
 
 def _split(name: str) -> tuple[str, str, str]:

@@ -59,6 +59,7 @@ async def serve_exec(peer: Peer, start: Callable[[], Awaitable[ExecSession]]) ->
 
 
 async def _join(peer: Peer, session: ExecSession) -> None:
+    code: int | None = None
     try:
         async with asyncio.TaskGroup() as group:
             reading = spawn(group, _forward_input(peer, session), name="exec-input")
@@ -68,7 +69,10 @@ async def _join(peer: Peer, session: ExecSession) -> None:
             reading.cancel()
         await peer.finish(exit_status(code))
     except* ConnectionError:
-        await session.kill()
+        pass  # nobody is left to be told
+    finally:
+        if code is None:
+            await session.kill()
 
 
 async def _forward_input(peer: Peer, session: ExecSession) -> None:

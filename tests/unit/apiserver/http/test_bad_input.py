@@ -134,7 +134,8 @@ ANYTHING = st.recursive(
     ),
     max_leaves=12,
 )
-NAMES = ["metadata", "spec", "status", "kind", "apiVersion", "name", "labels", "data", "containers", "ports", "selector"]
+NAMES = ["metadata", "spec", "status", "kind", "apiVersion", "name", "labels", "data"]
+NAMES += ["containers", "ports", "selector"]
 OBJECTS = st.recursive(
     ANYTHING,
     lambda inner: st.dictionaries(st.sampled_from(NAMES), inner, max_size=5),
