@@ -183,6 +183,9 @@ class IptablesBackend:
     async def maintain(self) -> None:
         """Nothing: chains out of use go with the sync that leaves them."""
 
+    def close(self) -> None:
+        """Nothing is kept open."""
+
 
 _OWN_CHAINS = frozenset(
     {

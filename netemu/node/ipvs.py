@@ -267,15 +267,19 @@ class IpvsBackend:
                 for virtual in self._ipvs.observe_servers(self._family)
             ]
             self._ipvs.apply_requests(gone, ignore=GONE)
-            self._ipvs.close()
-            self._ipvs = None
 
         await netns.await_in(self._path, kernel)
+        self.close()
+        self._compiled, self._servers, self._rules = {}, {}, None
+        self._draining = set()
+
+    def close(self) -> None:
+        if self._ipvs is not None:
+            self._ipvs.close()
+            self._ipvs = None
         if self._links is not None:
             self._links.close()
             self._links = None
-        self._compiled, self._servers, self._rules = {}, {}, None
-        self._draining = set()
 
 
 def _entries(compiled: Iterable[layout.ServiceIpvs]) -> set[tuple[str, str]]:

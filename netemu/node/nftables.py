@@ -8,7 +8,8 @@ kernels before 6.2 count a verdict map's references late (kube-proxy waits a sec
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from netemu.errors import DataplaneError
@@ -58,9 +59,18 @@ class NftBackend:
         return self._open
 
     def _encode(self, services: Services, node: NodeView) -> bytes:
-        if self.layout is FLAT:
-            return encode_flat(services, node)
-        return encode_table(self._table(services, node))
+        with self._encoding():
+            if self.layout is FLAT:
+                return encode_flat(services, node)
+            return encode_table(self._table(services, node))
+
+    @contextmanager
+    def _encoding(self) -> Iterator[None]:
+        """What no bytes can say (port 70000) is refused like what the kernel refuses."""
+        try:
+            yield
+        except (ValueError, OverflowError, KeyError) as error:
+            raise DataplaneError(self._path, "encode rules", stderr=str(error)) from error
 
     def _table(self, services: Services, node: NodeView) -> Table:
         compiled = (self.layout.compile_service(s, node) for s in in_order(services))
@@ -93,9 +103,10 @@ class NftBackend:
 
     def _update(self, changes: Sequence[Change]) -> None:
         state = self._ready()
-        delta = state.change((change.key, change.old, change.new) for change in changes)
-        if delta:
-            batch = encode_delta(state.skeleton, delta, state.sets())
+        with self._encoding():
+            delta = state.change((change.key, change.old, change.new) for change in changes)
+            batch = encode_delta(state.skeleton, delta, state.sets()) if delta else b""
+        if batch:
             self._socket.apply_batch(batch, f"{self.layout.mode} change")
 
     async def check(self, services: Services, node: NodeView) -> None:
@@ -107,9 +118,10 @@ class NftBackend:
                 family=table.family, name="netemu-check", chains=chains, sets=table.sets
             )
             batch = Batch(scratch.family, scratch.name)
-            add_structure(batch, scratch)
-            for name, value in scratch.sets.items():
-                batch.add_elements(name, value, value.elements)
+            with self._encoding():
+                add_structure(batch, scratch)
+                for name, value in scratch.sets.items():
+                    batch.add_elements(name, value, value.elements)
             batch.delete_table()
             self._socket.apply_batch(batch.encode(), "check")
 

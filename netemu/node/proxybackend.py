@@ -48,3 +48,6 @@ class Backend(Protocol):
 
     async def maintain(self) -> None:
         """Periodic chores: delete drained servers, chains out of use."""
+
+    def close(self) -> None:
+        """Let go of sockets; the rules stay."""

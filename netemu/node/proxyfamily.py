@@ -112,6 +112,8 @@ class FamilyProxy:
             log.info("stale UDP connections cut", extra={"kv": {"count": cut_count}})
 
     def close(self) -> None:
+        """Let go of sockets; the rules stay."""
+        self.backend.close()
         if self._conntrack is not None:
             self._conntrack.close()
             self._conntrack = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import struct
 import subprocess
@@ -25,9 +26,9 @@ from netemu.node.proxymodes import open_backend
 scenario: Any = sys.modules["netemu_scenario"]
 PREFIX = "ppw."
 RUN = Path("/run/netemu")
-DROP_AFTER = 0.4
+DROP_AFTER = 0.4 * float(os.environ.get("NETEMU_SLOW", "1"))
 """Seconds without an answer that count as dropped."""
-GIVE_UP = 10.0
+GIVE_UP = 10.0 * float(os.environ.get("NETEMU_SLOW", "1"))
 MACHINES = {**scenario.NODES, **scenario.OUTSIDE}
 
 

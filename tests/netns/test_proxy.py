@@ -1,0 +1,291 @@
+"""NodeProxy on a real kernel: what the API says becomes rules, and nothing else stays."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from netemu.aio import spawn
+from netemu.api.kinds.endpointslice import ENDPOINT_SLICES
+from netemu.api.kinds.node import NODES
+from netemu.api.kinds.service import SERVICES
+from netemu.apiserver.server import ApiServer
+from netemu.client.protocol import ApiClient
+from netemu.config import ClusterConfig
+from netemu.node import capabilities, netns, netns_directory
+from netemu.node.proxy import NodeProxy, ProxyOptions
+from netemu.node.proxybackend import Change
+from netemu.node.proxyfamily import FamilyProxy
+from netemu.node.proxymodes import open_backend
+from netemu.proxy.endpoints import Decision, Service
+from netemu.proxy.model import Endpoint, NodeView, ServicePort
+
+RUN = Path("/run/netemu")
+NAME = "proxytest"
+NEEDS = {"iptables": "iptables", "nftables": "nftables", "flat": "nftables", "ipvs": "ipvs"}
+MODES = [pytest.param(m, marks=pytest.mark.needs(NEEDS[m])) for m in NEEDS]
+
+
+def _has_ipvs() -> bool:
+    return any(c.name == "ipvs" and c.present for c in capabilities.probe())
+
+
+@pytest.fixture
+def path() -> Iterator[str]:
+    """A node's namespace with an address, and nothing else."""
+    with netns_directory.machine_lock(RUN):
+        netns_directory.prepare(RUN)
+    netns.create(NAME).close()
+    netns.run_blocking(netns.path_of(NAME), ["ip", "link", "set", "lo", "up"])
+    yield netns.path_of(NAME)
+    netns.delete(netns.path_of(NAME))
+    with netns_directory.machine_lock(RUN):
+        netns_directory.give_back(RUN)
+
+
+def service(name: str = "web", ip: str = "10.96.0.20", **spec: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": {"namespace": "default", "name": name},
+        "spec": {"clusterIP": ip, "ports": [{"name": "http", "port": 80}], **spec},
+    }
+
+
+def endpoints(
+    name: str = "web", *addresses: str, port: int = 8080, ready: bool = True
+) -> dict[str, Any]:
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "namespace": "default",
+            "name": f"{name}-x",
+            "labels": {"kubernetes.io/service-name": name},
+        },
+        "addressType": "IPv4",
+        "ports": [{"name": "http", "protocol": "TCP", "port": port}],
+        "endpoints": [
+            {
+                "addresses": [address],
+                "nodeName": "node-1",
+                "conditions": {"ready": ready, "serving": True, "terminating": not ready},
+            }
+            for address in addresses
+        ],
+    }
+
+
+class Cluster:
+    def __init__(self, client: ApiClient, proxy: NodeProxy, path: str) -> None:
+        self.client, self.proxy, self.path = client, proxy, path
+
+    async def apply(self, *objects: dict[str, Any]) -> None:
+        """Create, or replace what is there; then wait until the node has it."""
+        for obj in objects:
+            resource = SERVICES if obj["kind"] == "Service" else ENDPOINT_SLICES
+            found = await self.client.list(resource, "default")
+            name = obj["metadata"]["name"]
+            if name in {x["metadata"]["name"] for x in found.items}:
+                await self.client.patch(resource, name, "default", obj)
+            else:
+                await self.client.create(resource, obj)
+        answer = await self.client.barrier(timeout=10)
+        assert "node-1/proxy" in answer["components"]
+
+    async def rules(self) -> str:
+        """Everything that the kernel shows of any mode."""
+        shown = [
+            await netns.run(self.path, ["nft", "list", "ruleset"]),
+            await netns.run(self.path, ["iptables-save"]),
+            await netns.run(self.path, ["ip", "link"]),
+        ]
+        if _has_ipvs():
+            shown.append(await netns.run(self.path, ["ipset", "save"]))
+            shown.append(await netns.run(self.path, ["ipvsadm", "-Sn"]))
+        return "\n".join(part.decode() for part in shown)
+
+    async def until(self, text: str) -> None:
+        async with asyncio.timeout(15):
+            while text not in await self.rules():  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
+
+@asynccontextmanager
+async def cluster(path: str, mode: str, **options: Any) -> AsyncIterator[Cluster]:
+    config = ClusterConfig(name=NAME)
+    config.run_dir.mkdir(parents=True, exist_ok=True)
+    config.data_dir.mkdir(parents=True, exist_ok=True)
+    api = ApiServer(config)
+    await api.open()
+    client = api.local_client()
+    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}}
+    await client.create(NODES, node)
+    proxy = NodeProxy(client, "node-1", path, ProxyOptions(mode=mode, **options))
+    try:
+        async with asyncio.TaskGroup() as group:
+            task = spawn(group, proxy.run(), name="proxy")
+            here = Cluster(client, proxy, path)
+            async with asyncio.timeout(10):
+                while "node-1/proxy" not in (await client.barrier())["components"]:  # noqa: ASYNC110
+                    await asyncio.sleep(0.01)
+            yield here
+            task.cancel()
+    finally:
+        await api.close()
+        await _remove(config)
+
+
+async def _remove(config: ClusterConfig) -> None:
+    def remove() -> None:
+        import shutil
+
+        shutil.rmtree(config.run_dir, ignore_errors=True)
+        shutil.rmtree(config.data_dir, ignore_errors=True)
+
+    await asyncio.to_thread(remove)
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_rules_follow_the_api(path: str, mode: str) -> None:
+    async with cluster(path, mode) as here:
+        await here.apply(service(), endpoints("web", "10.244.1.5"))
+        assert "10.244.1.5" in await here.rules()
+        await here.apply(endpoints("web", "10.244.1.6", "10.244.1.7"))
+        rules = await here.rules()
+        assert "10.244.1.5" not in rules
+        assert "10.244.1.6" in rules and "10.244.1.7" in rules
+        await here.client.delete(SERVICES, "web", "default")
+        await here.apply()
+        assert "10.96.0.20" not in await here.rules()
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_another_proxys_service_has_no_rules(path: str, mode: str) -> None:
+    async with cluster(path, mode) as here:
+        other = service("other", "10.96.0.21")
+        other["metadata"]["labels"] = {"service.kubernetes.io/service-proxy-name": "mine"}
+        await here.apply(other, endpoints("other", "10.244.1.9"), service())
+        assert "10.96.0.21" not in await here.rules()
+
+
+async def test_a_switch_leaves_nothing_of_the_old_mode(path: str) -> None:
+    capabilities.require("iptables", "nftables")
+    modes = ["iptables", "nftables", "flat"] + (["ipvs"] if _has_ipvs() else [])
+    marks = {
+        "iptables": "KUBE-SVC-",
+        "nftables": "table ip kube-proxy",
+        "flat": "netemu-flat",
+        "ipvs": "kube-ipvs0",
+    }
+    pairs = list(itertools.permutations(modes, 2))
+    async with cluster(path, modes[0]) as here:
+        await here.apply(service(), endpoints("web", "10.244.1.5"))
+        for old, new in pairs:
+            await here.proxy.set_mode(old)
+            assert marks[old] in await here.rules()
+            await here.proxy.set_mode(new)
+            rules = await here.rules()
+            assert marks[new] in rules
+            assert marks[old] not in rules, f"{old} -> {new}"
+        await here.apply(endpoints("web", "10.244.1.6"))
+        assert "10.244.1.6" in await here.rules()
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_clean_leaves_nothing(path: str, mode: str) -> None:
+    async with cluster(path, mode) as here:
+        await here.apply(service(), endpoints("web", "10.244.1.5"))
+        await here.proxy.clean()
+        rules = await here.rules()
+        assert "KUBE-" not in rules and "kube-" not in rules and "netemu" not in rules
+
+
+@pytest.mark.parametrize("mode", ["iptables", "nftables", "flat"])
+async def test_rules_flushed_behind_our_back_come_back(path: str, mode: str) -> None:
+    async with cluster(path, mode, sync_period=0.1) as here:
+        await here.apply(service(), endpoints("web", "10.244.1.5"))
+        await netns.run(path, ["nft", "flush", "ruleset"])
+        await here.until("10.244.1.5")
+
+
+async def _get(path: str, port: int) -> tuple[int, dict[str, str], Any]:
+    argv = ["curl", "-s", "-i", "--max-time", "5", f"http://127.0.0.1:{port}/"]
+    head, _, body = (await netns.run(path, argv)).decode().partition("\r\n\r\n")
+    lines = head.split("\r\n")
+    fields = dict(line.lower().split(": ", 1) for line in lines[1:])
+    return int(lines[0].split(" ")[1]), fields, json.loads(body)
+
+
+async def test_health_check_node_port_counts_ready_local_endpoints(path: str) -> None:
+    local = service(type="LoadBalancer", externalTrafficPolicy="Local", healthCheckNodePort=32123)
+    async with cluster(path, "nftables") as here:
+        await here.apply(local, endpoints("web", "10.244.1.5", "10.244.1.6"))
+        status, fields, body = await _get(path, 32123)
+        assert status == 200
+        assert fields["x-load-balancing-endpoint-weight"] == "2"
+        assert body["localEndpoints"] == 2
+        assert body["service"] == {"namespace": "default", "name": "web"}
+        await here.apply(endpoints("web", "10.244.1.5", ready=False))
+        status, _, body = await _get(path, 32123)
+        assert status == 503 and body["localEndpoints"] == 0
+
+
+def _bad_and_good() -> dict[str, tuple[Service, ...]]:
+    good = ServicePort(namespace="d", name="good", cluster_ip="10.96.0.1", port=80)
+    endpoint = (Endpoint("10.244.1.5", 8080),)
+    decision = Decision(endpoint, (), True)
+    bad = replace(good, name="bad", cluster_ip="10.96.0.2", port=70000)
+    services = {f"d/ok-{i}": (Service(replace(good, name=f"ok-{i}"), decision),) for i in range(5)}
+    return {**services, "d/bad": (Service(bad, decision),)}
+
+
+@pytest.mark.parametrize("mode", ["iptables", "nftables", "flat"])
+async def test_a_refused_service_is_left_out_and_the_others_stay(path: str, mode: str) -> None:
+    view = NodeView(name="node-1", address="172.30.0.2", local_cidr="10.244.0.0/16")
+    proxy = FamilyProxy(path, view, open_backend(mode, path))
+    await proxy.sync(_bad_and_good())
+    assert proxy.left_out == {"d/bad"}
+    shown = await netns.run(path, ["nft", "list", "ruleset"])
+    assert b"10.96.0.1" in shown and b"10.96.0.2" not in shown
+    await proxy.backend.clean()
+    proxy.close()
+
+
+@pytest.mark.parametrize("mode", ["nftables", "flat"])
+async def test_changes_lead_to_what_a_full_sync_makes(path: str, mode: str) -> None:
+    """After many small changes the kernel holds what one full sync would have put there."""
+    view = NodeView(name="node-1", address="172.30.0.2", local_cidr="10.244.0.0/16")
+    services = {k: v for k, v in _bad_and_good().items() if k != "d/bad"}
+    unique = {
+        key: (Service(replace(v[0].port, cluster_ip=f"10.96.1.{i}"), v[0].endpoints),)
+        for i, (key, v) in enumerate(services.items())
+    }
+    backend = open_backend(mode, path)
+    await backend.replace({}, view)
+    held: dict[str, tuple[Service, ...]] = {}
+    for key, ports in unique.items():
+        change = Change(key, (), ports)
+        held[key] = ports
+        await backend.update(held, [change], view)
+    first = next(iter(unique))
+    await backend.update(held, [Change(first, held.pop(first), ())], view)
+    await backend.maintain()
+    stepwise = (await netns.run(path, ["nft", "list", "ruleset"])).decode()
+    await backend.replace(held, view)
+    at_once = (await netns.run(path, ["nft", "list", "ruleset"])).decode()
+    assert sorted(_flat_words(stepwise)) == sorted(_flat_words(at_once))
+    await backend.clean()
+    backend.close()
+
+
+def _flat_words(listing: str) -> list[str]:
+    return listing.replace(",", " ").split()
