@@ -28,7 +28,7 @@ class FileSource:
     @classmethod
     def read(cls, paths: Sequence[Path]) -> FileSource:
         """Read files, and all YAML and JSON files of directories. Raises ManifestError."""
-        return cls([obj for path in paths for obj in _read(path)])
+        return cls([obj for path in paths for obj in read_objects(path)])
 
     def fill(self, wanted: Wanted, store: Store) -> None:
         now = time.time()
@@ -70,11 +70,12 @@ class FileSource:
         return used - said
 
 
-def _read(path: Path) -> Iterator[dict[str, Any]]:
+def read_objects(path: Path) -> Iterator[dict[str, Any]]:
+    """All objects of a file, or of a directory's YAML and JSON files."""
     if path.is_dir():
         for inner in sorted(path.rglob("*")):
             if inner.suffix in SUFFIXES and inner.is_file():
-                yield from _read(inner)
+                yield from read_objects(inner)
         return
     try:
         text = path.read_text()

@@ -1,0 +1,277 @@
+"""`netemu dns`: serve names from files, look them up as a pod would, say what makes them exist."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from netemu.cli.failures import CommandFailed, RootNeeded
+from netemu.cli.session import Command, ObjectCommand, Session, pass_session
+
+if TYPE_CHECKING:
+    from netemu.api.kind import Object
+    from netemu.dns.asking import Open
+    from netemu.dns.stub import Resolver, Walk
+
+KINDS = {
+    "Namespace": "/api/v1/namespaces",
+    "Service": "/api/v1/services",
+    "Pod": "/api/v1/pods",
+    "EndpointSlice": "/apis/discovery.k8s.io/v1/endpointslices",
+}
+
+
+@click.group()
+def dns() -> None:
+    """Look names up as a pod would, and see why they exist or do not."""
+
+
+@dns.command(cls=Command)
+@click.option(
+    "--objects",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    required=True,
+    metavar="FILE|DIR",
+    help="Services, EndpointSlices, Namespaces and Pods in YAML or JSON.",
+)
+@click.option(
+    "--corefile", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="CoreDNS's."
+)
+@click.option(
+    "--listen",
+    multiple=True,
+    default=("127.0.0.1:1053",),
+    show_default=True,
+    metavar="ADDR:PORT",
+    help="Instead of port 53.",
+)
+def serve(objects: tuple[Path, ...], corefile: Path | None, listen: tuple[str, ...]) -> int:
+    """Serve a fixed set of objects over DNS, without a cluster and without root."""
+    import argparse
+
+    from netemu import log
+    from netemu.dns.__main__ import listen_address
+    from netemu.dns.process import Options, serve
+
+    log.configure("INFO")
+    try:
+        addresses = tuple(listen_address(text) for text in listen)
+    except argparse.ArgumentTypeError as error:
+        raise click.BadParameter(str(error), param_hint="--listen") from None
+    return asyncio.run(serve(Options(objects=objects, corefile=corefile, listen=addresses)))
+
+
+@dns.command(cls=ObjectCommand)
+@click.argument("name")
+@click.argument("kind", metavar="[TYPE]", default="", required=False)
+@click.option(
+    "--from", "source", default="", metavar="POD", help="Ask from this pod, node/ or host/."
+)
+@click.option("-s", "--nameserver", default="", metavar="ADDR[:PORT]", help="Ask this server.")
+@click.option("--domain", default="cluster.local", show_default=True, help="The cluster's domain.")
+@click.option(
+    "--resolver",
+    "model",
+    type=click.Choice(["glibc", "musl", "go"]),
+    default="glibc",
+    show_default=True,
+    help="Whose search order.",
+)
+@click.option("--ndots", type=click.IntRange(0, 15), help="Instead of the pod's own (5).")
+@click.option("--tcp", is_flag=True, help="TCP at once.")
+@click.option("-o", "--output", type=click.Choice(["text", "json"]), default="text")
+@pass_session
+def query(
+    session: Session,
+    /,
+    name: str,
+    kind: str,
+    source: str,
+    nameserver: str,
+    domain: str,
+    model: str,
+    ndots: int | None,
+    tcp: bool,
+    output: str,
+) -> int:
+    """Look NAME up (A and AAAA, or TYPE) as a pod's resolver does, and show each step.
+
+    With --from, queries leave from that pod, with its own resolv.conf. With -s alone they leave
+    from here, with the search list of namespace -n. Exit code 1 when nothing is found.
+    """
+    from dataclasses import replace
+
+    from netemu.dns import wire
+    from netemu.dns.asking import Asker
+    from netemu.dns.stub import walk
+
+    try:
+        types = [wire.type_number(kind)] if kind else [wire.A, wire.AAAA]
+        wire.from_text(name)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    resolver, open_, port = _resolver(session, source, nameserver, domain)
+    if ndots is not None:
+        resolver = replace(resolver, ndots=ndots)
+    asker = Asker(resolver, open_, port=port, tcp=tcp)
+    done = walk(model, name, types, resolver, asker.ask)
+    if output == "json":
+        print(json.dumps(_as_json(done), indent=2))
+    else:
+        _print(done, model, resolver)
+    return 0 if done.found else 1
+
+
+@dns.command("explain", cls=ObjectCommand)
+@click.argument("name")
+@click.option(
+    "--objects",
+    type=click.Path(exists=True, path_type=Path),
+    multiple=True,
+    metavar="FILE|DIR",
+    help="Objects from files instead of the cluster's.",
+)
+@click.option("--domain", default="cluster.local", show_default=True, help="The cluster's domain.")
+@click.option(
+    "--pods",
+    type=click.Choice(["disabled", "insecure", "verified"]),
+    default="insecure",
+    show_default=True,
+    help="The Corefile's setting.",
+)
+@pass_session
+def explain_(
+    session: Session, /, name: str, objects: tuple[Path, ...], domain: str, pods: str
+) -> int:
+    """Say which object makes NAME exist, or which missing one would. Exit code 1 for NXDOMAIN."""
+    from netemu.dns.explain import explain
+
+    found = explain(name, _objects(session, objects), domain=domain, pods=pods)
+    state = {True: "exists", None: "exists without records, or is not ours", False: "NXDOMAIN"}
+    print(f"{found.name}  {state[found.exists]}")
+    for line in found.lines:
+        print(f"  {line}")
+    return 1 if found.exists is False else 0
+
+
+def _objects(session: Session, paths: Sequence[Path]) -> list[Object]:
+    if paths:
+        from netemu.dns.source.files import read_objects
+
+        return [obj for path in paths for obj in read_objects(path)]
+    return [
+        {"kind": kind, **item}
+        for kind, path in KINDS.items()
+        for item in session.api.get(path).get("items") or ()
+    ]
+
+
+def _resolver(
+    session: Session, source: str, nameserver: str, domain: str
+) -> tuple[Resolver, Open, int]:
+    """Which resolv.conf, how to open sockets, and the servers' port."""
+    from netemu.dns.plugins.forward import split_address
+    from netemu.dns.stub import Resolver
+
+    space = session.namespace
+    searches = (f"{space}.svc.{domain}", f"svc.{domain}", domain)
+    if nameserver:
+        try:
+            host, port = split_address(nameserver, 53)
+        except ValueError as error:
+            raise click.BadParameter(str(error), param_hint="--nameserver") from None
+        resolver = Resolver(nameservers=(host,), searches=searches, ndots=5)
+        return resolver, _opener(session, source) if source else socket.socket, port
+    if not source:
+        raise click.UsageError("say where to ask: --from POD, or -s ADDR[:PORT]")
+    return _of_pod(session, source, searches), _opener(session, source), 53
+
+
+def _of_pod(session: Session, source: str, searches: tuple[str, ...]) -> Resolver:
+    """The resolv.conf that the kubelet gave the pod; a machine has the cluster's servers."""
+    from netemu.cli.podtargets import one_pod
+    from netemu.dns.stub import Resolver
+    from netemu.node.kubelet.dnsconfig import compile_resolver, parse
+
+    service = session.api.get("/api/v1/namespaces/kube-system/services/kube-dns")
+    servers = tuple(service["spec"].get("clusterIPs") or [service["spec"]["clusterIP"]])
+    if source.partition("/")[0] in ("node", "nodes", "no", "host", "hosts"):
+        return Resolver(nameservers=servers, searches=searches, ndots=5)
+    space, slash, name = source.rpartition("/")
+    if slash and space not in ("pod", "pods", "po"):
+        pod = session.api.get(f"/api/v1/namespaces/{space}/pods/{name}")
+    else:
+        pod = one_pod(session, source)
+    domain = searches[-1]
+    host = Path("/etc/resolv.conf")
+    text = host.read_text(errors="replace") if host.exists() else ""
+    file = compile_resolver(pod, parse(text), cluster_dns=servers, domain=domain).file
+    if not file.nameservers:
+        raise CommandFailed(f"pod {source} has no name server in its resolv.conf")
+    return Resolver.with_options(file.nameservers, file.searches, file.options)
+
+
+def _opener(session: Session, source: str) -> Open:
+    import os
+
+    from netemu.cli.peers import find_peer
+    from netemu.node import netns
+
+    if os.geteuid() != 0:
+        raise RootNeeded("asking from another network")
+    path = find_peer(session, source).netns
+    return lambda family, kind: netns.socket_in(path, family, kind)
+
+
+def _print(done: Walk, model: str, resolver: Resolver) -> None:
+    from netemu.dns import wire
+
+    print(
+        f"{model}: nameserver {' '.join(resolver.nameservers)}"
+        f" search {' '.join(resolver.searches) or '-'} ndots:{resolver.ndots}"
+    )
+    width = max(len(step.name) for step in done.steps)
+    for step in done.steps:
+        for outcome in step.outcomes:
+            data = " ".join((*outcome.aliases, *outcome.addresses))
+            print(
+                f"{step.name:{width}} {wire.type_name(outcome.qtype):5} {outcome.verdict:9}"
+                f" {outcome.seconds * 1e3:8.2f} ms  {data}".rstrip()
+            )
+        print(f"  {step.why}")
+    print(f"{done.queries} queries, {'found' if done.found else done.error}")
+
+
+def _as_json(done: Walk) -> dict[str, object]:
+    from netemu.dns import wire
+
+    return {
+        "found": [address for outcome in done.found for address in outcome.addresses],
+        "error": done.error,
+        "queries": done.queries,
+        "steps": [
+            {
+                "name": step.name,
+                "why": step.why,
+                "outcomes": [
+                    {
+                        "type": wire.type_name(outcome.qtype),
+                        "verdict": outcome.verdict,
+                        "server": outcome.server,
+                        "seconds": round(outcome.seconds, 6),
+                        "aliases": list(outcome.aliases),
+                        "data": list(outcome.addresses),
+                    }
+                    for outcome in step.outcomes
+                ],
+            }
+            for step in done.steps
+        ],
+    }
