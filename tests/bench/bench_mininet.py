@@ -1,0 +1,55 @@
+"""Mininet's single,200 beside netemu's 200 pods with a Service, in one run.
+
+Mininet is Debian's package (`apt-get install mininet bridge-utils`), with Linux bridges. Its hosts
+are namespaces with a shell; netemu's are Kubernetes pods, made by a Deployment and reachable
+through a Service when the clock stops. Down is the whole cluster against the whole network.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import bench_cluster
+
+HOSTS = 200
+ROUNDS = 3
+PYTHON = "/usr/bin/python3"
+SCRIPT = str(Path(__file__).with_name("mininet_single.py"))
+
+
+def installed() -> bool:
+    check = subprocess.run([PYTHON, "-c", "import mininet"], capture_output=True)
+    return check.returncode == 0
+
+
+def mininet(hosts: int = HOSTS) -> dict[str, float]:
+    """Seconds up and down."""
+    done = subprocess.run([PYTHON, SCRIPT, str(hosts)], capture_output=True, text=True, check=True)
+    figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+    if not figures.pop("ping"):
+        raise RuntimeError(f"Mininet's hosts do not reach each other: {done.stdout}{done.stderr}")
+    return figures
+
+
+def netemu_pods(count: int = HOSTS) -> dict[str, float]:
+    """Seconds from `apply` to all pods Ready behind a Service, and of `down`."""
+    figures = bench_cluster.many_pods(count)
+    return {"up": figures["up_s"], "down": figures["down_s"]}
+
+
+def run() -> dict[str, Any]:
+    if not installed():
+        return {"skipped": "apt-get install mininet bridge-utils"}
+    runs = [(mininet(), netemu_pods()) for _ in range(ROUNDS)]
+    figures: dict[str, Any] = {}
+    for phase in ("up", "down"):
+        theirs = statistics.median(one[phase] for one, _ in runs)
+        ours = statistics.median(other[phase] for _, other in runs)
+        figures[f"mininet_{phase}_s"] = round(theirs, 3)
+        figures[f"netemu_{phase}_s"] = round(ours, 3)
+        figures[f"{phase}_times_faster"] = round(theirs / ours, 1)
+    return figures
