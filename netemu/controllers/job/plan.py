@@ -127,12 +127,14 @@ def plan(job: Object, pods: Sequence[Object], counts: Counts, now: float) -> Ste
     """The next step of a Job that is not finished yet."""
     active = [pod for pod in pods if podstate.is_active(pod)]
     leaving = sum(is_deleting(pod) and not podstate.is_finished(pod) for pod in pods)
+    uncounted = len(counts.uncounted_succeeded) + len(counts.uncounted_failed)
+    settled = not (active or leaving or uncounted)
     reason, message = _verdict(job, pods, counts, now)
     if reason:
-        return _fail(job, active, leaving, reason, message, now)
+        return _fail(job, active, settled, reason, message, now)
     conditions = (job.get("status") or {}).get("conditions") or ()
     if is_complete(job, counts, len(active)):
-        return _complete(job, active, leaving, now)
+        return _complete(job, active, settled, now)
     if job["spec"].get("suspend"):
         told = _set(conditions, "Suspended", "True", "JobSuspended", "Job suspended", now)
         return Step(delete=tuple(active), forgive=True, conditions=tuple(told))
@@ -168,25 +170,23 @@ def _verdict(job: Object, pods: Sequence[Object], counts: Counts, now: float) ->
 
 
 def _fail(
-    job: Object, active: Sequence[Object], leaving: int, reason: str, message: str, now: float
+    job: Object, active: Sequence[Object], settled: bool, reason: str, message: str, now: float
 ) -> Step:
-    """First say that it will fail and stop the pods; say that it has failed when they are gone."""
+    """First say that it will fail and stop the pods; say that it has failed when all are counted."""
     conditions = (job.get("status") or {}).get("conditions") or ()
     conditions = _set(conditions, "FailureTarget", "True", reason, message, now)
-    over = not active and not leaving
-    if over:
+    if settled:
         conditions = _set(conditions, "Failed", "True", reason, message, now)
-    return Step(delete=tuple(active), conditions=tuple(conditions), finished=over)
+    return Step(delete=tuple(active), conditions=tuple(conditions), finished=settled)
 
 
-def _complete(job: Object, active: Sequence[Object], leaving: int, now: float) -> Step:
+def _complete(job: Object, active: Sequence[Object], settled: bool, now: float) -> Step:
     reason, text = "CompletionsReached", "Reached expected number of succeeded pods"
     conditions = (job.get("status") or {}).get("conditions") or ()
     conditions = _set(conditions, "SuccessCriteriaMet", "True", reason, text, now)
-    over = not active and not leaving
-    if over:
+    if settled:
         conditions = _set(conditions, "Complete", "True", reason, text, now)
-    return Step(delete=tuple(active), conditions=tuple(conditions), finished=over)
+    return Step(delete=tuple(active), conditions=tuple(conditions), finished=settled)
 
 
 def _set(

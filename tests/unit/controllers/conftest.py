@@ -30,7 +30,7 @@ class FakeKubelets:
     """All nodes' kubelets: bound pods become Ready at once, deleted ones go at once.
 
     `hold` decides which pods stay Pending; `broken` which run without becoming Ready; `linger`
-    which stay although they are being deleted.
+    which stay although they are being deleted, `outcome` which end at once (Succeeded, Failed).
     """
 
     def __init__(self, cluster: Cluster) -> None:
@@ -42,6 +42,8 @@ class FakeKubelets:
         self.hold: Callable[[Object], bool] = lambda pod: False
         self.broken: Callable[[Object], bool] = lambda pod: False
         self.linger: Callable[[Object], bool] = lambda pod: False
+        self.outcome: Callable[[Object], str] = lambda pod: ""
+        self.exit_code = 1
         self.silent: set[str] = set()
         self._informer.on_change(self._changed)
 
@@ -85,7 +87,7 @@ class FakeKubelets:
 
     async def _look(self, where: str) -> None:
         pod = self._informer.get(where)
-        if pod is None:
+        if pod is None or pod["spec"]["nodeName"] in self.silent:
             return
         try:
             if is_deleting(pod):
@@ -103,6 +105,13 @@ class FakeKubelets:
         status = pod.get("status") or {}
         if status.get("phase") in ("Succeeded", "Failed"):
             return
+        if ended := self.outcome(pod):
+            await self._cluster.client.update(
+                kinds.PODS,
+                {**pod, "status": self.ended(pod, ended)},
+                subresource="status",
+            )
+            return
         ready = "False" if self.broken(pod) else "True"
         if status.get("phase") == "Running" and _condition(status, "Ready") == ready:
             return
@@ -113,6 +122,16 @@ class FakeKubelets:
             {**pod, "status": self.status(pod, "Running", ready, address)},
             subresource="status",
         )
+
+    def ended(self, pod: Object, phase: str) -> Object:
+        now = timestamp(self._cluster.clock.now())
+        code = 0 if phase == "Succeeded" else self.exit_code
+        state = {"terminated": {"exitCode": code, "finishedAt": now}}
+        statuses = [
+            {"name": container["name"], "state": state, "restartCount": 0, "ready": False}
+            for container in pod["spec"]["containers"]
+        ]
+        return {**self.status(pod, phase, "False"), "containerStatuses": statuses}
 
     def status(self, pod: Object, phase: str, ready: str, address: str = "") -> Object:
         now = timestamp(self._cluster.clock.now())

@@ -1,0 +1,104 @@
+"""Claims and volumes, against the real API server in memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from netemu.api import kinds
+
+
+def claim(name="data", size="1Gi", **spec):
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": size}}, **spec}
+    meta = {"name": name, "namespace": "default"}
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": meta, "spec": spec}
+
+
+def volume(name, size, storage_class="slow", policy="Retain"):
+    spec = {
+        "capacity": {"storage": size},
+        "accessModes": ["ReadWriteOnce"],
+        "storageClassName": storage_class,
+        "persistentVolumeReclaimPolicy": policy,
+        "hostPath": {"path": f"/srv/{name}"},
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolume",
+        "metadata": {"name": name},
+        "spec": spec,
+    }
+
+
+async def get_claim(cluster, name="data"):
+    return await cluster.client.get(kinds.PERSISTENT_VOLUME_CLAIMS, name, "default")
+
+
+async def test_a_claim_without_a_volume_gets_a_directory(cluster):
+    removed = []
+
+    async def reclaim(path):
+        removed.append(path)
+
+    binder = next(c for c in cluster.manager.controllers if c.name == "persistentvolume-binder")
+    binder._reclaim = reclaim
+    await cluster.client.create(kinds.PERSISTENT_VOLUME_CLAIMS, claim())
+    await cluster.settle()
+    found = await get_claim(cluster)
+    assert found["status"]["phase"] == "Bound"
+    assert found["status"]["capacity"] == {"storage": "1Gi"}
+    made = await cluster.client.get(kinds.PERSISTENT_VOLUMES, found["spec"]["volumeName"])
+    path = made["spec"]["hostPath"]["path"]
+    assert path.startswith("/var/lib/netemu/netemu/volumes/pvc-")
+    await cluster.client.delete(kinds.PERSISTENT_VOLUME_CLAIMS, "data", "default")
+    await cluster.settle()
+    assert (await cluster.client.list(kinds.PERSISTENT_VOLUMES)).items == []
+    assert removed == [path]
+
+
+async def test_the_smallest_fitting_volume_is_bound_and_kept(cluster):
+    for name, size in (("big", "10Gi"), ("right", "5Gi"), ("small", "1Gi")):
+        await cluster.client.create(kinds.PERSISTENT_VOLUMES, volume(name, size))
+    await cluster.client.create(
+        kinds.PERSISTENT_VOLUME_CLAIMS, claim(size="3Gi", storageClassName="slow")
+    )
+    await cluster.settle()
+    assert (await get_claim(cluster))["spec"]["volumeName"] == "right"
+    await cluster.client.delete(kinds.PERSISTENT_VOLUME_CLAIMS, "data", "default")
+    await cluster.settle()
+    kept = await cluster.client.get(kinds.PERSISTENT_VOLUMES, "right")
+    assert kept["status"]["phase"] == "Released"
+
+
+async def test_an_empty_class_waits_for_somebody_to_make_a_volume(cluster):
+    await cluster.client.create(kinds.PERSISTENT_VOLUME_CLAIMS, claim(storageClassName=""))
+    await cluster.settle()
+    assert (await get_claim(cluster))["status"]["phase"] == "Pending"
+    await cluster.client.create(kinds.PERSISTENT_VOLUMES, volume("late", "1Gi", ""))
+    await cluster.settle()
+    assert (await get_claim(cluster))["spec"]["volumeName"] == "late"
+
+
+async def test_a_claim_in_use_stays(cluster, make):
+    await cluster.client.create(kinds.PERSISTENT_VOLUME_CLAIMS, claim())
+    mount = [{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]
+    await cluster.client.create(kinds.PODS, make.pod("user", volumes=mount))
+    await cluster.settle()
+    await cluster.client.delete(kinds.PERSISTENT_VOLUME_CLAIMS, "data", "default")
+    await cluster.settle()
+    assert (await get_claim(cluster))["metadata"]["finalizers"] == ["kubernetes.io/pvc-protection"]
+    await cluster.client.delete(kinds.PODS, "user", "default")
+    await cluster.settle()
+    assert (await cluster.client.list(kinds.PERSISTENT_VOLUME_CLAIMS, "default")).items == []
+
+
+@pytest.mark.parametrize("many", [12])
+async def test_no_volume_is_bound_twice(cluster, many):
+    for index in range(many):
+        await cluster.client.create(kinds.PERSISTENT_VOLUMES, volume(f"v{index}", "1Gi"))
+    for index in range(many):
+        await cluster.client.create(
+            kinds.PERSISTENT_VOLUME_CLAIMS, claim(f"c{index}", storageClassName="slow")
+        )
+    await cluster.settle()
+    bound = [(await get_claim(cluster, f"c{i}"))["spec"]["volumeName"] for i in range(many)]
+    assert len(set(bound)) == many
