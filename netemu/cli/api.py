@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from netemu.api.kind import Object
-from netemu.cli.failures import ClusterNotRunning, RootNeeded
+from netemu.cli.failures import RootNeeded
 from netemu.cli.session import not_running
 from netemu.errors import ApiError
 
@@ -28,6 +28,8 @@ APPLY_PATCH = "application/apply-patch+yaml"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 
 Query = Mapping[str, str | None]
+Asked = tuple[str, str, Query | None, Any, str, str]
+"""Method, path, query, body, content type, accepted type."""
 
 
 class UnixConnection(http.client.HTTPConnection):
@@ -51,6 +53,12 @@ class Api:
         self._cluster = cluster
         self._timeout = timeout
         self._kept: UnixConnection | None = None
+
+    def close(self) -> None:
+        """Close the connection that is kept; the next request opens another one."""
+        if self._kept is not None:
+            self._kept.close()
+            self._kept = None
 
     def get(self, path: str, query: Query | None = None, *, accept: str = JSON) -> Object:
         return self.request("GET", path, query=query, accept=accept)
@@ -78,23 +86,42 @@ class Api:
         body: Any = None,
         content_type: str = JSON,
         accept: str = JSON,
+        timeout: float | None = None,
     ) -> Object:
-        """One request, one JSON answer; the connection is kept for the next one."""
-        connection = self._kept or self._connect(self._timeout)
-        self._kept = None
+        """One request, one JSON answer; the connection is kept for the next one.
+
+        `timeout`: seconds until the answer; longer ones are for requests that wait in the server.
+        """
+        asked = (method, path, query, body, content_type, accept)
+        limit = timeout or self._timeout
         try:
-            response = self._send(connection, method, path, query, body, content_type, accept)
-            content = response.read()
+            response, content = self._answer(asked, limit)
         except TimeoutError as error:
-            raise ApiError(
-                "Timeout", f"{method} {path}: no answer within {self._timeout:g} s"
-            ) from error
+            raise ApiError("Timeout", f"{method} {path}: no answer within {limit:g} s") from error
         except (http.client.HTTPException, ConnectionError) as error:
             raise not_running(self._cluster, f"it hung up during {method} {path}") from error
         _print_warnings(response)
         _check(response, content)
-        self._kept = connection
         return _decoded(content)
+
+    def _answer(self, asked: Asked, limit: float) -> tuple[http.client.HTTPResponse, bytes]:
+        """Over the kept connection; over a new one when the server has closed that meanwhile."""
+        kept, self._kept = self._kept, None
+        connection = kept or self._connect(limit)
+        connection.sock.settimeout(limit)
+        try:
+            response = self._send(connection, *asked)
+            content = response.read()
+        except (http.client.RemoteDisconnected, ConnectionError):
+            connection.close()
+            if kept is None:
+                raise
+            return self._answer(asked, limit)
+        except BaseException:
+            connection.close()
+            raise
+        self._kept = connection
+        return response, content
 
     def stream(
         self,
@@ -131,16 +158,19 @@ class Api:
         connection = UnixConnection(self._path, timeout)
         try:
             connection.connect()
-        except PermissionError as error:
-            raise RootNeeded(f"the API of the cluster ({self._path})") from error
-        except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
-            raise self._nobody(error) from error
+        except OSError as error:
+            connection.sock.close()
+            raise self._refused(error) from error
         return connection
 
-    def _nobody(self, error: OSError) -> ClusterNotRunning:
-        missing = isinstance(error, FileNotFoundError | NotADirectoryError)
-        why = f"{self._path} does not exist" if missing else f"nobody answers on {self._path}"
-        return not_running(self._cluster, why)
+    def _refused(self, error: OSError) -> Exception:
+        if isinstance(error, PermissionError):
+            return RootNeeded(f"the API of the cluster ({self._path})")
+        if isinstance(error, FileNotFoundError | NotADirectoryError):
+            return not_running(self._cluster, f"{self._path} does not exist")
+        if isinstance(error, ConnectionRefusedError):
+            return not_running(self._cluster, f"nobody answers on {self._path}")
+        return error
 
     def _send(
         self,
@@ -164,8 +194,11 @@ class Api:
 
 
 def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
-    while line := response.readline():
-        yield line
+    try:
+        while line := response.readline():
+            yield line
+    except (http.client.HTTPException, ConnectionError):
+        return  # the server has gone; whoever follows asks again and hears of it
 
 
 def _decoded(content: bytes) -> Object:

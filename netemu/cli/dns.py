@@ -1,4 +1,4 @@
-"""`netemu dns`: serve names from files, look them up as a pod would, say what makes them exist."""
+"""`netemu dns`: serve names from files, look them up as a pod would, say what makes them."""
 
 from __future__ import annotations
 

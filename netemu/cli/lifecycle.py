@@ -111,7 +111,10 @@ def _apply(config: ClusterConfig, objects: Sequence[Manifest], timeout: float | 
     session = Session()
     session.cluster_flag = config.name
     session.server = str(config.api_socket)
-    apply_manifests(session, objects, timeout=timeout)
+    try:
+        apply_manifests(session, objects, timeout=timeout)
+    finally:
+        session.close()
 
 
 @click.command(cls=Command)

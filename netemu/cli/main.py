@@ -93,6 +93,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return USAGE
     except Exception as error:
         return _report(error, verbose=session.verbose)
+    finally:
+        session.close()
 
 
 def _report(error: Exception, *, verbose: bool) -> int:

@@ -64,6 +64,11 @@ class Session:
 
         return Api(self.socket, cluster="" if self.server else self.cluster)
 
+    def close(self) -> None:
+        """At the end of the run."""
+        if "api" in self.__dict__:
+            self.api.close()
+
     @cached_property
     def discovery(self) -> Discovery:
         from netemu.cli.discovery import Discovery

@@ -20,6 +20,8 @@ from netemu.cli.targets import Target
 from netemu.errors import ApiError
 
 BARRIER = "/netemu/v1/barrier"
+ANSWER_SECONDS = 10.0
+"""What the server gets to answer after a barrier's own timeout."""
 REASONS_SHOWN = 3
 
 
@@ -41,7 +43,7 @@ def settle(session: Session, applied: Sequence[Target], *, timeout: float) -> No
 def barrier(api: Api, *, timeout: float, revision: int = 0) -> Object:
     """`{"revision": N, "components": {NAME: REVISION}}` when all have programmed `revision`."""
     query = {"timeout": f"{timeout:.3f}", "revision": str(revision) if revision else None}
-    return api.request("POST", BARRIER, query=query)
+    return api.request("POST", BARRIER, query=query, timeout=timeout + ANSWER_SECONDS)
 
 
 def wait_available(session: Session, target: Target, deadline: float, progress: Progress) -> None:

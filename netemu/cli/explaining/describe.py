@@ -93,8 +93,14 @@ def _print_step(step: Step, indent: str) -> None:
     comment = _COMMENT.search(step.rule)
     about = f"    # {comment[1] or comment[2]}" if comment else ""
     print(f"{indent}{step.where}: {rule}".rstrip(": ") + about)
-    if not _jumps_to(step) and step.action not in step.rule.lower():
+    if not _says(rule, step.action):
         print(f"{' ' * len(indent)}  {step.action}")
+
+
+def _says(rule: str, action: str) -> bool:
+    """Whether the rule's own text tells already what it did."""
+    verb, _, argument = action.partition(" ")
+    return verb == "continue" or (argument in rule and (verb in rule.lower() or verb == "jump"))
 
 
 def _print_end(story: Story, outcome: Outcome, indent: str) -> None:

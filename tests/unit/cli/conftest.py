@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from netemu.api.kind import Object, Resource
+from netemu.api.kinds import NAMESPACES
 from netemu.apiserver.local import LocalClient
 from netemu.apiserver.server import ApiServer
 from netemu.cli.main import main
@@ -128,3 +129,11 @@ def write(tmp_path: Path) -> Callable[..., str]:
         return str(path)
 
     return write_file
+
+
+@pytest.fixture
+def space(cluster: Cluster, request: pytest.FixtureRequest) -> str:
+    """A namespace of the test's own."""
+    name = f"t{abs(hash(request.node.nodeid)) % 10**10}"
+    cluster.create(NAMESPACES, {"metadata": {"name": name}})
+    return name

@@ -1,0 +1,121 @@
+"""The table of commands, and how errors become text and exit codes."""
+
+import importlib
+import subprocess
+import sys
+
+import click
+import pytest
+
+from netemu.cli import main as main_module
+from netemu.cli.main import SECTIONS, main
+from netemu.errors import ApiError, CapabilityError, ConfigError, NetemuError
+
+ENTRIES = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_every_entry_leads_to_its_command(name: str) -> None:
+    module, _, attribute = ENTRIES[name].target.partition(":")
+    command = getattr(importlib.import_module(f"netemu.cli.{module}"), attribute)
+    assert isinstance(command, click.Command)
+    assert command.name == name
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([name, "--help"]) == 0
+    assert f"Usage: netemu {name}" in capsys.readouterr().out
+
+
+def test_help_lists_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    for name, entry in ENTRIES.items():
+        assert name in out and entry.help in out
+
+
+def test_mistyped_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["aply"]) == 2
+    assert "did you mean 'apply'?" in capsys.readouterr().err
+
+
+def test_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["get", "--nope"]) == 2
+    assert "--nope" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (NetemuError("it broke", hint="netemu status"), 1, "error: it broke\ntry: netemu status\n"),
+        (ConfigError(["a: x", "b: y"]), 2, "error: 2 problems:\n  - a: x\n  - b: y\n"),
+        (CapabilityError("no nft", hint="apt-get install nftables"), 3, "error: no nft\ntry: apt"),
+        (ApiError("NotFound", 'pods "x" not found'), 1, "Error from server (NotFound): pods"),
+        (OSError(28, "No space left on device", "/var/x"), 1, "error: no space left on the disk"),
+        (PermissionError(13, "Permission denied", "/x"), 3, "error: permission denied: /x"),
+        (ZeroDivisionError("division by zero"), 4, "netemu: a defect: ZeroDivisionError"),
+    ],
+)
+def test_errors_end_as_text_and_code(
+    error: Exception,
+    code: int,
+    text: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def fail(*args: object, **kwargs: object) -> None:
+        raise error
+
+    monkeypatch.setattr(main_module.cli, "main", fail)
+    assert main(["get", "pods"]) == code
+    err = capsys.readouterr().err
+    assert err.startswith(text)
+    assert "Traceback" not in err
+
+
+def test_traceback_only_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["get", "pods", "--server", "/nonexistent/api.sock"]
+    assert main(words) == 1
+    assert "Traceback" not in capsys.readouterr().err
+    assert main([*words, "-v"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_invalid_object_names_each_field() -> None:
+    from netemu.cli.failures import describe_failure
+
+    causes = [
+        {"field": "spec.ports[0].port", "message": "Invalid value: 0"},
+        {"field": "spec.ports[1].port", "message": "Invalid value: 70000"},
+    ]
+    details = {"kind": "Service", "name": "web", "causes": causes}
+    text = describe_failure(ApiError("Invalid", "…", details=details))
+    assert text == (
+        'The Service "web" is invalid: \n'
+        "* spec.ports[0].port: Invalid value: 0\n* spec.ports[1].port: Invalid value: 70000"
+    )
+
+
+def test_no_cluster_names_the_next_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("NETEMU_SERVER", raising=False)
+    assert main(["get", "pods", "--cluster", "no-such-cluster"]) == 1
+    err = capsys.readouterr().err
+    assert 'no cluster "no-such-cluster" is running' in err
+    assert "try: sudo netemu up --name no-such-cluster" in err
+
+
+def test_start_imports_nothing_heavy() -> None:
+    """`netemu get` must start in the time that Python and click need."""
+    script = (
+        "import sys\n"
+        "from netemu.cli.main import main\n"
+        "code = main(['get', 'pods', '--server', '/nonexistent/api.sock'])\n"
+        "heavy = {'asyncio', 'aiohttp', 'pyroute2', 'scapy', 'yaml', 'rich', 'cryptography',\n"
+        "         'netemu.api.kinds', 'netemu.cluster', 'netemu.node'}\n"
+        "print(code, sorted(heavy & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.stdout == "1 []\n", done.stdout + done.stderr
