@@ -1,0 +1,74 @@
+"""kubectl's log options over files in CRI format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from netemu.aio import SystemClock
+from netemu.client.kubelet import LogOptions
+from netemu.node.kubelet.logread import stream
+
+LOG = b"""\
+2026-11-20T07:00:00.000000001Z stdout F one
+2026-11-20T07:00:01.500000000Z stderr F two
+2026-11-20T07:00:02.000000000Z stdout P thr
+2026-11-20T07:00:02.000000000Z stdout F ee
+2026-11-20T07:00:03.000000000Z stdout F four
+"""
+
+
+async def read(path: Path, options: LogOptions) -> str:
+    chunks = [chunk async for chunk in stream(path, options, lambda: False, SystemClock())]
+    return b"".join(chunks).decode()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "0.log").write_bytes(LOG)
+    return tmp_path / "0.log"
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (LogOptions(), "one\ntwo\nthree\nfour\n"),
+        (LogOptions(tail_lines=2), "three\nfour\n"),
+        (LogOptions(tail_lines=0), ""),
+        (LogOptions(tail_lines=99), "one\ntwo\nthree\nfour\n"),
+        (LogOptions(limit_bytes=5), "one\nt"),
+        (LogOptions(since_time=1795158001.0), "two\nthree\nfour\n"),
+        (
+            LogOptions(timestamps=True, tail_lines=2),
+            "2026-11-20T07:00:02.000000000Z three\n2026-11-20T07:00:03.000000000Z four\n",
+        ),
+        (LogOptions(follow=True, tail_lines=1), "four\n"),
+    ],
+)
+async def test_options(path: Path, options: LogOptions, expected: str) -> None:
+    assert await read(path, options) == expected
+
+
+async def test_the_rotated_file_comes_first(path: Path) -> None:
+    older = b"2026-11-20T06:00:00.000000000Z stdout F zero\n"
+    path.with_name("0.log.1").write_bytes(older)
+    assert (await read(path, LogOptions())).startswith("zero\none\n")
+
+
+async def test_a_container_that_wrote_nothing_has_an_empty_log(tmp_path: Path) -> None:
+    assert await read(tmp_path / "none.log", LogOptions(follow=True)) == ""
+
+
+async def test_follow_goes_on_until_the_container_has_ended(path: Path) -> None:
+    running = ["yes"]
+    got = []
+    alive = running.__len__
+    async for chunk in stream(path, LogOptions(follow=True), lambda: alive() > 0, SystemClock()):
+        got.append(chunk.decode())
+        if len(got) == 1:
+            with path.open("ab") as file:
+                file.write(b"2026-11-20T07:00:04.000000000Z stdout F five\n")
+        else:
+            running.clear()
+    assert got == ["one\ntwo\nthree\nfour\n", "five\n"]
