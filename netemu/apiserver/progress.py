@@ -14,6 +14,8 @@ from netemu.apiserver.cache import Cache
 from netemu.apiserver.watcher import Change
 from netemu.errors import ApiError
 
+_CONTROLLERS = "controllers/"
+
 
 class Progress:
     """A component counts from its first report until its node or pod is deleted."""
@@ -52,17 +54,20 @@ class Progress:
             waiter.set()
 
     async def barrier(self, revision: int = 0, *, timeout: float = 30.0) -> Object:
-        """Wait until all components have `revision` (0: the newest); see `ApiClient.barrier`."""
+        """Wait until all components have `revision` (0: the newest); see `ApiClient.barrier`.
+
+        The controllers come first: what they write because of `revision` is waited for as well.
+        """
         await self._cache.reach(revision)
         wanted = revision or self._cache.revision
         moved = asyncio.Event()
         self._waiters.add(moved)
         try:
-            self._cache.bookmark_all()
             async with asyncio.timeout(timeout):
-                while self._lagging(wanted):
-                    moved.clear()
-                    await moved.wait()
+                if any(name.startswith(_CONTROLLERS) for name in self._reported):
+                    await self._wait(wanted, moved, _CONTROLLERS)
+                    wanted = max(wanted, self._cache.revision)
+                await self._wait(wanted, moved)
         except TimeoutError:
             lagging = [f"{name} (at {at})" for name, at in self._lagging(wanted).items()]
             message = f"after {timeout:g} s revision {wanted} is not everywhere"
@@ -71,5 +76,16 @@ class Progress:
             self._waiters.discard(moved)
         return {"revision": wanted, "components": dict(sorted(self._reported.items()))}
 
-    def _lagging(self, revision: int) -> dict[str, int]:
-        return {name: at for name, at in sorted(self._reported.items()) if at < revision}
+    async def _wait(self, revision: int, moved: asyncio.Event, prefix: str = "") -> None:
+        """Until all components whose name starts with `prefix` have `revision`."""
+        self._cache.bookmark_all()
+        while self._lagging(revision, prefix):
+            moved.clear()
+            await moved.wait()
+
+    def _lagging(self, revision: int, prefix: str = "") -> dict[str, int]:
+        return {
+            name: at
+            for name, at in sorted(self._reported.items())
+            if at < revision and name.startswith(prefix)
+        }

@@ -58,6 +58,9 @@ class PortSession(Protocol):
 
     async def write(self, data: bytes) -> None: ...
 
+    async def end(self) -> None:
+        """Nothing more will be written; what comes can still be read."""
+
     async def close(self) -> None: ...
 
 

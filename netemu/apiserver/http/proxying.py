@@ -172,6 +172,7 @@ async def _pump(end: socket.socket, session: PortSession) -> None:
 async def _upload(reader: asyncio.StreamReader, session: PortSession) -> None:
     while data := await reader.read(65536):
         await session.write(data)
+    await session.end()
 
 
 async def _exchange(call: Call, connection: Connection) -> web.StreamResponse:

@@ -40,6 +40,7 @@ async def pump(port: int, connect: Connect, read: Read, send: Send, fail: Send) 
 async def _upload(read: Read, session: PortSession) -> None:
     while data := await read():
         await session.write(data)
+    await session.end()
 
 
 class Forwarder:

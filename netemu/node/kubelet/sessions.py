@@ -190,6 +190,10 @@ class SocketSession:
     async def write(self, data: bytes) -> None:
         await asyncio.get_running_loop().sock_sendall(self._sock, data)
 
+    async def end(self) -> None:
+        with suppress(OSError):  # the other side may be gone already
+            self._sock.shutdown(socket.SHUT_WR)
+
     async def close(self) -> None:
         self._sock.close()
 

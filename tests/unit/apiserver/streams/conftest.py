@@ -69,6 +69,10 @@ class Port:
         self._writer.write(data)
         await self._writer.drain()
 
+    async def end(self) -> None:
+        if self._writer.can_write_eof():
+            self._writer.write_eof()
+
     async def close(self) -> None:
         self._writer.close()
         await self._writer.wait_closed()

@@ -1,0 +1,99 @@
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+_PLACES = ("/usr/lib/google-cloud-sdk/bin", "/usr/local/bin", "/usr/bin", "/opt/kubectl")
+
+
+def _kubectls() -> dict[str, str]:
+    """version → path of every kubectl on this machine; NETEMU_KUBECTL may add directories."""
+    found = {}
+    for place in (*_PLACES, *os.environ.get("NETEMU_KUBECTL", "").split(":")):
+        for path in sorted(Path(place).glob("kubectl*")) if place else ():
+            if not path.is_file() or not os.access(path, os.X_OK):
+                continue
+            told = subprocess.run([path, "version", "--client"], capture_output=True, text=True)
+            version = re.search(r"(?:GitVersion:\"|Client Version: )(v[\d.]+)", told.stdout)
+            if version:
+                found.setdefault(version[1], str(path))
+    return found
+
+
+KUBECTLS = _kubectls()
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Path]:
+    """A running cluster; its directory holds `kubeconfig`, and is where commands run."""
+    folder = Path(tempfile.mkdtemp(prefix="clients"))
+    log = (folder / "log").open("w")
+    process = subprocess.Popen(
+        [sys.executable, HERE / "cluster.py", folder],
+        stdout=subprocess.PIPE,
+        stderr=log,
+        text=True,
+    )
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line == "ready\n", (folder / "log").read_text()
+        yield folder
+        assert process.poll() is None, (folder / "log").read_text()
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        log.close()
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def kubeconfig(cluster: Path) -> str:
+    return str(cluster / "kubeconfig")
+
+
+class Kubectl:
+    """One kubectl, in a namespace of its own."""
+
+    def __init__(self, path: str, version: str, cluster: Path, namespace: str) -> None:
+        self._base = [path, "--kubeconfig", str(cluster / "kubeconfig"), "-n", namespace]
+        self._base += ["--cache-dir", str(cluster / f"cache-{version}")]
+        self.minor = int(version.split(".")[1])
+        self.namespace, self.cluster = namespace, cluster
+
+    def run(self, *args: str, stdin: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            [*self._base, *args], input=stdin, capture_output=True, text=True, timeout=30
+        )
+        assert done.returncode == code, f"{args}: {done.returncode}\n{done.stdout}{done.stderr}"
+        return done
+
+    def __call__(self, *args: str, stdin: str = "", code: int = 0) -> str:
+        """Run it; returns what it printed."""
+        return self.run(*args, stdin=stdin, code=code).stdout
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            [*self._base, *args], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+
+@pytest.fixture(params=sorted(KUBECTLS) or [None])
+def kubectl(request: pytest.FixtureRequest, cluster: Path) -> Iterator[Kubectl]:
+    """Each kubectl found, in a fresh namespace."""
+    if request.param is None:
+        pytest.skip("no kubectl on this machine: apt install kubernetes-client")
+    made = Kubectl(KUBECTLS[request.param], request.param, cluster, "default")
+    name = re.sub("[^a-z0-9]+", "-", request.node.name.lower()).strip("-")[:60].rstrip("-")
+    made("create", "namespace", name)
+    made._base[made._base.index("-n") + 1] = made.namespace = name
+    yield made
+    made("delete", "namespace", name, "--wait=false")
