@@ -31,6 +31,8 @@ MAX_DEPTH = 1000
 """libyaml's composer recurses in C: some ten thousand levels end the process."""
 
 _SEPARATOR = re.compile(r"^---(?:[ \t].*)?$", re.MULTILINE)
+_LOOK = 200
+"""Characters that tell whether a text which begins with `{` was meant as JSON."""
 _BRACKET = re.compile(r"[\[\]{}]")
 _DEEP_BLOCK = re.compile(rf"^ {{{MAX_DEPTH}}}|(?:[-?:][ \t]+){{{MAX_DEPTH // 4}}}", re.MULTILINE)
 _INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
@@ -77,11 +79,7 @@ def decode(content: bytes, file: str) -> str:
 
 def parse(text: str, file: str) -> tuple[list[Document], list[ManifestError]]:
     """All documents that can be read, and an error for each that cannot. Empty ones don't count."""
-    if text.lstrip()[:1] == "{" and "\n---" not in text:
-        parts = _json_parts(text, file)
-    else:
-        parts = [_yaml_part(part, line) for part, line in _split(text)]
-        parts = [part for part in parts if part.value is not None or part.problem]
+    parts = _parts(text, file)
     documents, errors = [], []
     for number, part in enumerate(parts, 1):
         if part.problem:
@@ -92,6 +90,18 @@ def parse(text: str, file: str) -> tuple[list[Document], list[ManifestError]]:
             Document(value=part.value, file=file, number=number, count=len(parts), line=part.line)
         )
     return documents, errors
+
+
+def _parts(text: str, file: str) -> list[_Part]:
+    """JSON when it looks like that and is; else YAML, of which `{a: 1}` is a document too."""
+    looks_like_json = text.lstrip()[:1] == "{" and "\n---" not in text
+    json_parts = _json_parts(text, file) if looks_like_json else []
+    if json_parts and not any(part.problem for part in json_parts):
+        return json_parts
+    yaml_parts = [_yaml_part(part, line) for part, line in _split(text)]
+    found = [part for part in yaml_parts if part.value is not None or part.problem]
+    as_json = json_parts and any(part.problem for part in found) and '"' in text[:_LOOK]
+    return json_parts if as_json else found
 
 
 @dataclass(frozen=True, slots=True)
