@@ -43,7 +43,7 @@ PROGRAMS = {
 }
 """Program -> (needed by, Debian package)."""
 
-REQUIRED = ("root", "netns", "veth", "bridge", "vxlan", "br_netfilter", "iptables", "ip")
+REQUIRED = ("root", "netns", "veth", "bridge", "vxlan", "iptables", "ip")
 """Without these there is no cluster."""
 
 
@@ -168,7 +168,7 @@ def _br_netfilter() -> Capability:
     return Capability(
         name="br_netfilter",
         present=Path("/proc/sys/net/bridge/bridge-nf-call-iptables").exists(),
-        needed_by="Services between pods of one node",
+        needed_by="pods of one node meeting on the bridge; without it they meet at their gateway",
         hint="modprobe br_netfilter",
     )
 

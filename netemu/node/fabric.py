@@ -15,7 +15,6 @@ idempotently, which is how it adopts what is there.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import json
 import os
@@ -42,6 +41,7 @@ from netemu.node.link_messages import LOOPBACK_INDEX, delete_link, new_bridge, n
 from netemu.node.machine import NODE, Machine, Underlay
 from netemu.node.netlink import NetlinkSocket
 from netemu.node.network_observe import observe_addresses, observe_links, observe_routes
+from netemu.node.serial_thread import SerialThread
 
 SWITCH, SWITCH_NAME = 2, "underlay"
 MACHINE_PORT, MACHINE_PORT_NAME = 3, "machine"
@@ -54,7 +54,7 @@ class Fabric:
     def __init__(self, config: ClusterConfig, ledger: Ledger) -> None:
         self._config = config
         self._ledger = ledger
-        self._lock = asyncio.Lock()
+        self._thread = SerialThread(f"{config.name}/fabric")
         self._state = config.run_dir / "fabric.json"
         self._machines: dict[str, Machine] = {}
         self._sockets: dict[str, NetlinkSocket] = {}
@@ -75,30 +75,27 @@ class Fabric:
 
     async def open(self) -> None:
         """Make the fabric, or adopt what a former daemon left, with all its machines."""
-        async with self._lock:
-            await asyncio.to_thread(self._open)
+        await self._thread.do(self._open)
 
     async def add(
         self, names: Mapping[str, str] | list[str] | tuple[str, ...], role: str = NODE
     ) -> list[Machine]:
         """Plug in machines: names, or name -> wanted address. Idempotent by name."""
         wanted = dict(names) if isinstance(names, Mapping) else dict.fromkeys(names, "")
-        async with self._lock:
-            return await asyncio.to_thread(self._add, wanted, role)
+        return await self._thread.do(self._add, wanted, role)
 
     async def remove(self, name: str) -> None:
         """Unplug a machine and delete its namespace. Idempotent."""
-        async with self._lock:
-            await asyncio.to_thread(self._remove, name)
+        await self._thread.do(self._remove, name)
 
     async def set_power(self, name: str, on: bool) -> None:
         """Pull or plug the machine's cable: a node that is off is one that nobody reaches."""
         port = self._machines[name].port
-        async with self._lock:
-            await asyncio.to_thread(self._sockets[""].request, [set_link(port, up=on)])
+        await self._thread.do(self._sockets[""].request, [set_link(port, up=on)])
 
     def close(self) -> None:
-        """Close sockets; the fabric stays."""
+        """End the work in hand and close sockets; the fabric stays."""
+        self._thread.close()
         for sock in self._sockets.values():
             sock.close()
         self._sockets.clear()

@@ -22,11 +22,13 @@ from netemu.client.informer import Informer
 from netemu.client.protocol import STRATEGIC_MERGE_PATCH, ApiClient
 from netemu.config import ClusterConfig
 from netemu.errors import ApiError, DataplaneError
+from netemu.netstate.network import Changes, Network
 from netemu.node import netns
 from netemu.node.hardware import random_like_mac
 from netemu.node.netlink import NetlinkSocket
 from netemu.node.network_apply import apply_network
 from netemu.node.podnetwork import PodNetwork
+from netemu.node.serial_thread import SerialThread
 from netemu.overlay import lease, masquerade, plan, subnet_env
 from netemu.overlay.lease import Family, Lease, family_of
 from netemu.overlay.settings import OverlaySettings
@@ -76,9 +78,9 @@ class NodeOverlay:
         self._settings = settings_of(config)
         self._netlink: NetlinkSocket | None = None
         self._reported = -1
-        self._dirty = True
+        self._dirty = self._look_closely = True
+        self._thread = SerialThread(f"{node}/overlay")
         self._syncs = Debouncer(self._sync_or_retry, clock=self._clock)
-        self._failed = False
         self._macs: dict[Family, str] = {
             4: random_like_mac("vtep", config.name, node),
             6: random_like_mac("vtep6", config.name, node),
@@ -97,6 +99,7 @@ class NodeOverlay:
                 spawn(group, self._resync(), name=f"{self._node}/overlay/resync")
                 await self._syncs.run()
         finally:
+            self._thread.close()
             if self._netlink is not None:
                 self._netlink.close()
                 self._netlink = None
@@ -105,12 +108,12 @@ class NodeOverlay:
         """Only what the overlay reads of a Node matters: heartbeats come all the time."""
         if _relevant(old) != _relevant(new):
             self._dirty = True
+            self._look_closely |= meta.name(new or old or {}) == self._node
 
     async def _resync(self) -> None:
         while True:
-            await self._clock.sleep(RETRY if self._failed else self._resync_period)
-            await self._pod_network.check()
-            self._dirty = True
+            await self._clock.sleep(self._resync_period)
+            self._dirty = self._look_closely = True
             self._syncs.request()
 
     async def _sync_or_retry(self) -> None:
@@ -119,14 +122,16 @@ class NodeOverlay:
             if self._dirty:
                 self._dirty = False
                 await self._sync()
-            self._failed = False
             if revision > self._reported:
                 self._reported = revision
                 await self._client.report_progress(f"{self._node}/overlay", revision)
-        except (DataplaneError, ApiError, OSError) as error:
-            self._failed = self._dirty = True
-            self._reported = -1
-            log.warning("overlay sync failed", extra={"kv": {"node": self._node, "error": error}})
+        except* (DataplaneError, ApiError, OSError) as errors:
+            self._dirty = self._look_closely = True
+            log.warning(
+                "overlay sync failed", extra={"kv": {"node": self._node, "error": _first(errors)}}
+            )
+            await self._clock.sleep(RETRY)
+            self._syncs.request()
 
     async def _sync(self) -> None:
         own = self._nodes.get(self._node)
@@ -136,25 +141,23 @@ class NodeOverlay:
         if not leases:
             return
         planned = plan.plan_node(leases, self._nodes.objects.values(), self._settings)
-        changes = await asyncio.to_thread(
-            apply_network,
-            self._socket(),
-            planned.network,
-            [self._settings.vxlan_name(4), self._settings.vxlan_name(6)],
-            self._settings.networks,
-        )
-        for own_lease in leases:
-            await self._sync_rules(own_lease)
-        await self._offer(leases)
+        changes = await self._thread.do(self._apply, planned.network)
+        if self._look_closely:
+            self._look_closely = False
+            async with asyncio.TaskGroup() as group:
+                spawn(group, self._offer(leases), name=f"{self._node}/overlay/offer")
+                for each in leases:
+                    spawn(group, self._sync_rules(each), name=f"{self._node}/overlay/rules")
         await self._publish(own, leases)
         if changes:
             kv = {"node": self._node, "added": len(changes.add), "removed": len(changes.remove)}
             log.info("overlay changed", extra={"kv": kv})
 
-    def _socket(self) -> NetlinkSocket:
+    def _apply(self, network: Network) -> Changes:
         if self._netlink is None:
             self._netlink = netns.netlink_in(self._netns)
-        return self._netlink
+        tunnels = [self._settings.vxlan_name(4), self._settings.vxlan_name(6)]
+        return apply_network(self._netlink, network, tunnels, self._settings.networks)
 
     async def _sync_rules(self, own: Lease) -> None:
         program = _IPTABLES[own.family]
@@ -170,6 +173,7 @@ class NodeOverlay:
         """cni0, then subnet.env: who finds the file finds everything in place."""
         subnets = [own.subnet for own in leases]
         await self._pod_network.configure(subnets, mtu=self._settings.pod_mtu)
+        await self._pod_network.check()
         path = self._config.node_dir(self._node) / "flannel" / "subnet.env"
         _write(path, subnet_env.render(self._settings, subnets))
 
@@ -196,6 +200,12 @@ class NodeOverlay:
                 content_type=STRATEGIC_MERGE_PATCH,
                 subresource="status",
             )
+
+
+def _first(error: BaseException) -> BaseException:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _relevant(node: Object | None) -> Any:

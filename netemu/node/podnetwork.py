@@ -13,6 +13,7 @@ from netemu.config import ClusterConfig
 from netemu.node.ledger import Ledger
 from netemu.node.namespace_holder import NamespaceHolder
 from netemu.node.sandboxes import PodRequest, PodSandbox, Sandboxes
+from netemu.node.serial_thread import SerialThread
 
 __all__ = ["PodNetwork", "PodRequest", "PodSandbox"]
 
@@ -33,6 +34,7 @@ class PodNetwork:
         ledger: Ledger,
     ) -> None:
         self._sandboxes = Sandboxes(config, node, node_netns, holder=holder, ledger=ledger)
+        self._thread = SerialThread(f"{node}/pods")
         self._lock = asyncio.Lock()
         self._ready = asyncio.Event()
 
@@ -56,7 +58,7 @@ class PodNetwork:
         `mtu` 0: 50 less than the underlay's.
         """
         async with self._lock:
-            await asyncio.to_thread(self._sandboxes.configure, pod_cidrs, mtu)
+            await self._thread.do(self._sandboxes.configure, pod_cidrs, mtu)
             self._ready.set()
 
     async def add(self, requests: Sequence[PodRequest]) -> list[PodSandbox]:
@@ -69,19 +71,19 @@ class PodNetwork:
             have = self._sandboxes.by_uid
             new = {request.uid: request for request in requests if request.uid not in have}
             if new:
-                await asyncio.to_thread(self._sandboxes.add, list(new.values()))
+                await self._thread.do(self._sandboxes.add, list(new.values()))
             return [have[request.uid] for request in requests]
 
     async def remove(self, uids: Iterable[str]) -> None:
         """Take networks away; unknown pods are fine. The pods' processes have ended before."""
         gone = list(uids)
         async with self._lock:
-            await asyncio.to_thread(self._sandboxes.remove, gone)
+            await self._thread.do(self._sandboxes.remove, gone)
 
     async def adopt(self) -> None:
         """Find what a former daemon made, and clear away what it left half-made."""
         async with self._lock:
-            await asyncio.to_thread(self._sandboxes.adopt)
+            await self._thread.do(self._sandboxes.adopt)
             if self._sandboxes.configured:
                 self._ready.set()
 
@@ -91,8 +93,9 @@ class PodNetwork:
         The overlay does this at each look at the kernel.
         """
         async with self._lock:
-            await asyncio.to_thread(self._sandboxes.renew_names)
+            await self._thread.do(self._sandboxes.renew_names)
 
     def close(self) -> None:
-        """Close sockets; the pods' networks stay."""
+        """End the work in hand and close sockets; the pods' networks stay."""
+        self._thread.close()
         self._sandboxes.close()

@@ -40,6 +40,7 @@ FIRST_POD_INDEX = 16
 MAX_PORTS = 1023
 """Ports of a Linux bridge (BR_PORT_BITS); the kernel refuses the next one with EXFULL."""
 _NAME_LENGTH = 200
+_BRIDGE_NETFILTER = Path("/proc/sys/net/bridge/bridge-nf-call-iptables")
 _FEW = 256
 """Up to so many pods in the cluster, those of one node talk over the bridge, as with flannel."""
 
@@ -195,6 +196,16 @@ class Sandboxes:
             self._netlink = netns.netlink_in(self._netns)
         return self._netlink
 
+    @property
+    def _routed(self) -> bool:
+        """Whether a new pod reaches its node's other pods through the gateway.
+
+        Where many pods are expected; and where bridged packets do not pass netfilter: a Service's
+        answer from a pod of the same node would come back unchanged, from the wrong address.
+        """
+        many = self._ranges[0].prefix_length < 24 or self._holder.count >= _FEW
+        return many or not _BRIDGE_NETFILTER.exists()
+
     def _make_bridge(self) -> None:
         bridge = self._bridge
         message = new_bridge(
@@ -260,7 +271,7 @@ class Sandboxes:
                 for ip, subnet in zip(record.ips, self._ranges, strict=True)
             ),
             gateways=self.gateways,
-            routed=self._ranges[0].prefix_length < 24 or self._holder.count >= _FEW,
+            routed=self._routed,
         )
 
     def _publish(self, record: SandboxRecord, number: int) -> None:

@@ -275,6 +275,26 @@ async def test_dual_stack() -> None:
         assert "flannel-v6.1" in await network.at("node-1", "ip", "-6", "route")
 
 
+async def test_where_many_pods_are_expected_they_meet_at_their_gateway() -> None:
+    config = replace(CONFIG, node_cidr_mask=22)
+    async with emulated(config, pods={"a": "node-1", "b": "node-1", "c": "node-2"}) as network:
+        seen = await network.at("a", "ping", "-c1", "-W1", network.pods["b"].ips[0])
+        assert "ttl=63" in seen
+        assert await _source_seen(network, "a", "b", network.pods["b"].ips[0]) == "10.244.0.2"
+        assert "1 received" in await network.at("a", "ping", "-c1", network.pods["c"].ips[0])
+        neighbours = await network.at("a", "ip", "neigh")
+        assert neighbours == "10.244.0.1 dev eth0 lladdr 0a:58:0a:f4:00:01 PERMANENT \n"
+        route = await network.at("a", "ip", "route")
+        assert route == "default via 10.244.0.1 dev eth0 onlink \n"
+
+
+async def test_few_pods_meet_on_the_bridge(network: EmulatedNetwork) -> None:
+    seen = await network.at("a", "ping", "-c1", "-W1", network.pods["b"].ips[0])
+    assert "ttl=64" in seen
+    route = await network.at("a", "ip", "route")
+    assert "10.244.0.0/24 dev eth0 proto kernel scope link src 10.244.0.2" in route
+
+
 async def test_first_error_is_clear_when_addresses_run_out() -> None:
     config = replace(CONFIG, node_cidr_mask=29)
     async with emulated(config, pods={}) as network:
