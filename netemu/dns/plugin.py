@@ -37,6 +37,8 @@ class Plugin:
 
     name = ""
     next: Plugin
+    patience: float = 0.0
+    """Seconds that a start waits for it to be ready."""
 
     async def serve(self, query: Query) -> Reply:
         raise NotImplementedError

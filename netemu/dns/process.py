@@ -122,6 +122,8 @@ async def _from_api(runtime: Runtime, server: Server, options: Options) -> str:
     source = ApiSource(runtime.group, client, component=component)
     runtime.source = source
     source.programmed = _programming(runtime)
+    source.on_announced = lambda: runtime.changed(())
+    runtime.announced = lambda: source.announced
     if options.corefile is not None:
         return options.corefile.read_text()
     _accept(runtime, server)

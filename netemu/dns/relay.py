@@ -149,14 +149,10 @@ class Relay:
             if stamp != self._stamp:
                 self._stamp = stamp
                 own = (self.host, self.port)
-                found = []
-                for text in nameservers(self._resolv_conf):
-                    address = split_address(f"[{text}]" if ":" in text else text, 53)
-                    if address != own:
-                        found.append(address)
-                self._set(found)
-        except (OSError, ValueError) as error:
-            log.warning(f"{self._resolv_conf}: {error}")
+                found = [_address(text) for text in nameservers(self._resolv_conf)]
+                self._set([address for address in found if address and address != own])
+        except OSError as error:
+            log.warning(f"{self._resolv_conf}: {error.strerror}")
         return self._upstreams
 
     def _set(self, addresses: Sequence[tuple[str, int]]) -> None:
@@ -167,3 +163,12 @@ class Relay:
         for upstream in self._upstreams:
             upstream.close()
         self._upstreams = []
+
+
+def _address(text: str) -> tuple[str, int] | None:
+    """A name server of resolv.conf; None for what is no address."""
+    try:
+        return split_address(f"[{text}]" if ":" in text else text, 53)
+    except ValueError:
+        log.warning(f"{text!r} in resolv.conf is no address of a name server")
+        return None

@@ -64,6 +64,8 @@ class Runtime:
         """Reads a Corefile that lies in a file; one of a ConfigMap is offered when it changes."""
         self.offer_corefile: Callable[[str], None] = _ignore
         """Takes a Corefile that may have changed."""
+        self.announced: Callable[[], bool] = lambda: True
+        """Whether the API counts on us; before that we are not ready."""
         self.exit: Callable[[str], None] = _exit
         """How `loop` ends the process."""
         self._stores: dict[Wanted, Store] = {}

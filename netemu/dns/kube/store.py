@@ -77,6 +77,13 @@ class Store:
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 
+    def set_synced(self) -> None:
+        """All lists have come; watchers hear of it."""
+        if not self.synced:
+            self.synced = True
+            for watcher in self._watchers:
+                watcher({SOA})
+
     def set_namespace(self, name: str, present: bool, now: float) -> None:
         if present == (name in self.namespaces):
             return

@@ -64,11 +64,11 @@ class Kubernetes(Plugin):
         self.block = block
         self.ttl = 5
         self.fall = Fall()
-        self.startup_timeout = 5.0
+        self.patience = 5.0
         self.view: View
 
     def ready(self) -> bool:
-        return self.view.store.synced
+        return self.view.store.synced and self.runtime.announced()
 
     async def serve(self, query: Query) -> Reply:
         start = match(self.zones, query)
@@ -329,7 +329,7 @@ def _fallthrough(line: Line, state: _Settings) -> None:
 
 
 def _startup(line: Line, state: _Settings) -> None:
-    state.plugin.startup_timeout = duration_of(line, one_arg(line))
+    state.plugin.patience = duration_of(line, one_arg(line))
 
 
 def _pod_names(line: Line, state: _Settings) -> None:

@@ -107,6 +107,8 @@ class Server:
         if not blocks:
             raise ConfigError([f"{self.source}: holds no server block"])
         new = build(blocks, self.runtime, listen=self.listen)
+        if self.instance is None:
+            await self._patience(new)
         opened: dict[Address, Listeners] = {}
         pages: dict[Address, asyncio.Server] = {}
         try:
@@ -124,6 +126,21 @@ class Server:
             new.close()
             raise
         self._adopt(text, new, opened, pages)
+
+    async def _patience(self, new: Instance) -> None:
+        """Give plugins the time that they ask for before the first answer; then serve anyway."""
+        moved = asyncio.Event()
+        self.runtime.on_change(lambda tags: moved.set())
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + max((plugin.patience for plugin in new.plugins), default=0.0)
+        while not all(plugin.ready() for plugin in new.plugins if plugin.patience):
+            moved.clear()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    await moved.wait()
+            except TimeoutError:
+                log.warning("starting before all objects are known: names may be missing")
+                return
 
     def _adopt(
         self,

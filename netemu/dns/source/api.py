@@ -177,6 +177,9 @@ class ApiSource:
     ) -> None:
         self.group, self.client, self.component = group, client, component
         self.programmed: Programmed | None = None
+        self.announced = not component
+        """Whether the API knows of us; from then on its barriers wait for us."""
+        self.on_announced: Callable[[], None] = _no_progress
         self._watches: list[Watch] = []
         self._moved = asyncio.Event()
         self._told = 0
@@ -209,7 +212,8 @@ class ApiSource:
                 feed.set(store, _absent(feed, key), False, wanted, now)
             seen.clear()
             waiting.discard(plural)
-            store.synced = not waiting
+            if not waiting:
+                store.set_synced()
 
         def on_event(kind: str, raw: Any) -> None:
             now = time.time()
@@ -254,6 +258,11 @@ class ApiSource:
         held = store.slices.get(objects.key_of(raw.metadata))
         self.programmed(store.service_kind(held), max(0.0, since))
 
+    def _announce(self) -> None:
+        if not self.announced:
+            self.announced = True
+            self.on_announced()
+
     async def _report(self) -> None:
         """Say what all watches have handed on. Stores change in the same step, so it is served."""
         while True:
@@ -265,7 +274,11 @@ class ApiSource:
             try:
                 await self.client.report_progress(self.component, revision)
                 self._told = revision
-            except (NetemuError, OSError, EOFError) as error:
+                self._announce()
+            except (NetemuError, *_BROKEN) as error:
+                if isinstance(error, ApiError) and error.code == 404:
+                    self._announce()  # an API server that knows no barriers
+                    return
                 log.info(f"progress could not be reported: {error}")
                 await asyncio.sleep(FIRST_RETRY)
                 self._moved.set()

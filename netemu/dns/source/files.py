@@ -42,7 +42,7 @@ class FileSource:
                 feed.set(store, raw, True, wanted, now)
         for name in self._implied():
             store.set_namespace(name, True, now)
-        store.synced = True
+        store.set_synced()
 
     def _of_kind(self, kind: str, wanted: Wanted) -> Iterator[dict[str, Any]]:
         text = {"Service": wanted.labels, "Namespace": wanted.namespace_labels}.get(kind, "")

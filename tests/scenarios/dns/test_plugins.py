@@ -407,7 +407,8 @@ def test_template(start_resolver):
 
 def test_hosts(start_resolver, tmp_path):
     (tmp_path / "hosts").write_text(
-        "192.0.2.1 one.test alias.test # words\n192.0.2.2 one.test\n2001:db8::1 one.test\nbad line\n"
+        "192.0.2.1 one.test alias.test # words\n192.0.2.2 one.test\n"
+        "2001:db8::1 one.test\nbad line\n"
     )
     resolver = start_resolver(
         corefile(

@@ -1,0 +1,148 @@
+"""The relay, on loopback, in front of a name server of the test's own."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import dns.asyncquery
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.rrset
+import pytest
+
+from netemu.aio import spawn
+from netemu.dns.relay import Relay
+
+
+def answered(data: bytes, address: str) -> bytes:
+    query = dns.message.from_wire(data)
+    reply = dns.message.make_response(query, recursion_available=True)
+    reply.answer.append(dns.rrset.from_text(query.question[0].name, 60, "IN", "A", address))
+    return reply.to_wire()
+
+
+class Fake(asyncio.DatagramProtocol):
+    """Answers every name with one address, over UDP and TCP on the same port."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.seen: list[str] = []
+        self.mute = False
+
+    async def open(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.transport, _ = await loop.create_datagram_endpoint(
+            lambda: self, local_addr=("127.0.0.1", 0)
+        )
+        self.port = self.transport.get_extra_info("sockname")[1]
+        self.server = await asyncio.start_server(self.connection, "127.0.0.1", self.port)
+
+    def datagram_received(self, data: bytes, client) -> None:
+        self.seen.append("udp")
+        if not self.mute:
+            self.transport.sendto(answered(data, self.address), client)
+
+    async def connection(self, reader, writer) -> None:
+        self.seen.append("tcp")
+        size = int.from_bytes(await reader.readexactly(2), "big")
+        reply = answered(await reader.readexactly(size), self.address)
+        writer.write(len(reply).to_bytes(2, "big") + reply)
+        await writer.drain()
+        writer.close()
+
+    def close(self) -> None:
+        self.transport.close()
+        self.server.close()
+
+
+@pytest.fixture
+async def fake():
+    server = Fake("192.0.2.1")
+    await server.open()
+    yield server
+    server.close()
+
+
+@asynccontextmanager
+async def running(relay: Relay):
+    async with asyncio.TaskGroup() as group:
+        task = spawn(group, relay.run(), name="relay")
+        await relay.ready.wait()
+        yield relay
+        task.cancel()
+
+
+async def ask(relay: Relay, name: str = "www.example.org.", *, tcp: bool = False):
+    query = dns.message.make_query(name, "A", use_edns=0, payload=1232)
+    send = dns.asyncquery.tcp if tcp else dns.asyncquery.udp
+    reply = await send(query, "127.0.0.1", port=relay.port, timeout=6)
+    assert reply.id == query.id
+    return reply
+
+
+def address(reply) -> str:
+    return reply.answer[0][0].address
+
+
+async def test_udp_stays_udp_and_tcp_stays_tcp(fake):
+    async with running(Relay("127.0.0.1", 0, upstreams=[f"127.0.0.1:{fake.port}"])) as relay:
+        assert address(await ask(relay)) == "192.0.2.1"
+        assert address(await ask(relay, tcp=True)) == "192.0.2.1"
+    assert fake.seen == ["udp", "tcp"]
+
+
+async def test_many_at_once(fake):
+    async with running(Relay("127.0.0.1", 0, upstreams=[f"127.0.0.1:{fake.port}"])) as relay:
+        replies = await asyncio.gather(*(ask(relay, f"n{n}.example.org.") for n in range(100)))
+    assert [reply.question[0].name.labels[0] for reply in replies] == [
+        f"n{n}".encode() for n in range(100)
+    ]
+
+
+async def test_the_next_upstream_is_asked(fake):
+    dead = Fake("192.0.2.9")
+    await dead.open()
+    dead.close()
+    upstreams = [f"127.0.0.1:{dead.port}", f"127.0.0.1:{fake.port}"]
+    async with running(Relay("127.0.0.1", 0, upstreams=upstreams)) as relay:
+        assert address(await ask(relay)) == "192.0.2.1"
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_without_name_servers_it_is_servfail(tmp_path, tcp):
+    conf = tmp_path / "resolv.conf"
+    conf.write_text("search example.org\n")
+    async with running(Relay("127.0.0.1", 0, resolv_conf=conf)) as relay:
+        assert (await ask(relay, tcp=tcp)).rcode() == dns.rcode.SERVFAIL
+
+
+async def test_resolv_conf_is_read_again_when_it_changed(tmp_path):
+    conf = tmp_path / "resolv.conf"
+    conf.write_text("# nothing yet\n")
+    relay = Relay("127.0.0.1", 0, resolv_conf=conf)
+    async with running(relay):
+        await ask(relay)
+        conf.write_text("nameserver 127.0.0.7\nnameserver ::1 # comment\nnameserver bad\n")
+        assert [str(u) for u in relay._current()] == ["127.0.0.7:53", "[::1]:53"]
+
+
+async def test_malformed_queries_do_not_reach_the_upstream(fake):
+    async with running(Relay("127.0.0.1", 0, upstreams=[f"127.0.0.1:{fake.port}"])) as relay:
+        loop = asyncio.get_running_loop()
+        received: asyncio.Queue[bytes] = asyncio.Queue()
+
+        class Client(asyncio.DatagramProtocol):
+            def datagram_received(self, data, client):
+                received.put_nowait(data)
+
+        transport, _ = await loop.create_datagram_endpoint(
+            Client, remote_addr=("127.0.0.1", relay.port)
+        )
+        transport.sendto(b"\x12\x34\1\0\0\2\0\0\0\0\0\0")
+        data = await asyncio.wait_for(received.get(), 5)
+        transport.close()
+        assert data[:2] == b"\x12\x34"
+        assert data[3] & 15 == dns.rcode.FORMERR
+    assert fake.seen == []
