@@ -42,14 +42,16 @@ class Nodes:
         """All nodes of the cluster, until cancelled."""
         async with asyncio.TaskGroup() as self._group:
             for node in self.config.nodes:
-                self._start(node)
+                # one after the other, so that node-1 gets the first pod network
+                await self._start(node).kubelet.registered.wait()
             await asyncio.get_running_loop().create_future()
 
-    def _start(self, node: NodeConfig) -> None:
+    def _start(self, node: NodeConfig) -> NodeAgent:
         assert self._group is not None
         agent = self._make_agent(node, self._fabric.machines[node.name])
         self.agents[node.name] = agent
         self._tasks[node.name] = spawn(self._group, agent.run(), name=node.name)
+        return agent
 
     async def _end(self, name: str) -> None:
         self.agents.pop(name, None)

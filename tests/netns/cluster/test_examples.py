@@ -161,7 +161,7 @@ spec:
   ports: [{port: 80}]
 """
     examples.run("apply", "-f", "-", stdin=manifest)
-    done = examples.exec("nginx-demo", "wget", "-q", "-T", "5", "-O", "-", "http://empty")
+    done = examples.exec("nginx-demo", "wget", "-T", "5", "-t", "1", "-O", "-", "http://empty")
     assert done.returncode != 0
     assert "refused" in done.stderr.lower(), done.stderr
 

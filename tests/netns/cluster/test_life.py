@@ -1,4 +1,4 @@
-"""A cluster's life: killed daemons, adoption, neighbours with equal ranges, the machine untouched."""
+"""A cluster's life: killed daemons, adoption, equal ranges side by side, the host untouched."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import json
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 SERVER = """
 apiVersion: v1
@@ -23,6 +24,13 @@ spec:
 
 def pod(name: str, node: str) -> str:
     return SERVER.replace("NAME", name).replace("NODE", node)
+
+
+def send(pipe: IO[bytes], size: int) -> None:
+    chunk = bytes(1 << 20)
+    with pipe:
+        for _ in range(size // len(chunk)):
+            pipe.write(chunk)
 
 
 def daemon_pid(name: str) -> int:
@@ -80,7 +88,7 @@ def test_killed_daemon_does_not_hurt_a_transfer(make_cluster: Callable[..., Any]
     inside = ["ip", "netns", "exec"]
     sink = subprocess.Popen(
         [*inside, "phoenix.default.sink", "busybox", "nc", "-l", "-p", "5000"],
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,  # open: nc takes its end for the end of the connection
         stdout=subprocess.PIPE,
     )
     while (
@@ -94,19 +102,19 @@ def test_killed_daemon_does_not_hurt_a_transfer(make_cluster: Callable[..., Any]
         [*inside, "phoenix.default.source", "busybox", "nc", address, "5000"], stdin=subprocess.PIPE
     )
     assert source.stdin is not None and sink.stdout is not None
-    chunk, received = bytes(1 << 20), 0
-    for number in range(size // len(chunk)):
-        if number == 8:
+    sender = threading.Thread(target=send, args=(source.stdin, size))
+    sender.start()
+    received, killed = 0, False
+    while received < size:
+        data = sink.stdout.read1(1 << 20)
+        assert data, f"the transfer ended after {received} of {size} bytes"
+        received += len(data)
+        if not killed and received > size // 8:
             os.kill(daemon_pid("phoenix"), signal.SIGKILL)
-        source.stdin.write(chunk)
-        source.stdin.flush()
-        received += len(sink.stdout.read(len(chunk)))
-    source.stdin.close()
-    received += len(sink.stdout.read())
-    assert received == size
+            killed = True
+    sender.join()
     source.wait(10)
-    sink.stdout.close()
-    sink.wait(10)
+    sink.communicate(timeout=10)
 
     before = cluster_pods("phoenix")
     done = subprocess.run(
