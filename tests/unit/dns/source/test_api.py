@@ -85,7 +85,7 @@ async def test_lists_watches_and_progress(server):
         source = ApiSource(group, http, component="dns/test")
         store = Store()
         source.fill(Wanted(), store)
-        await until(lambda: store.synced)
+        await until(lambda: store.synced and source.announced)
         assert {"default/s0", "default/s1", "default/s2"} <= set(store.services)
         assert "default" in store.namespaces
         await client.create(NAMESPACES, {"metadata": {"name": "new"}})
