@@ -79,13 +79,15 @@ class Kubelet:
         self._workers: dict[str, PodWorker] = {}
         self._context: NodeContext | None = None
         self._reopen = asyncio.Event()
+        self.registered = asyncio.Event()
+        """Set once the Node object is there."""
 
     async def run(self) -> None:
         """Until cancelled; pods go on without us."""
         sockets = NodeSockets(self._machine.netns)
         try:
             async with asyncio.TaskGroup() as group:
-                spawn(group, register_with_patience(self._status, self._clock), name="register")
+                spawn(group, self._register(), name="register")
                 await self._runtime.open()
                 self._context = self._make_context(group, sockets)
                 self._start_parts(group, self._context)
@@ -97,6 +99,10 @@ class Kubelet:
         finally:
             sockets.close()
             await self._runtime.close()
+
+    async def _register(self) -> None:
+        await register_with_patience(self._status, self._clock)
+        self.registered.set()
 
     async def dismantle(self) -> None:
         """End the node's containers and their supervisor for good. After `run` has ended."""
