@@ -28,7 +28,7 @@ from netemu.store.protocol import (
 from netemu.store.watches import Watches
 from netemu.store.writer import Writer
 
-_COMPACT_STEP = 1000
+_COMPACT_STEP = 250
 
 
 class SqliteStore:
