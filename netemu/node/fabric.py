@@ -28,6 +28,7 @@ from netemu.config import ClusterConfig
 from netemu.errors import ConfigError, DataplaneError
 from netemu.node import machine as machines
 from netemu.node import netns, netns_directory, node_subnet
+from netemu.node.bridge_ports import wait_forwarding
 from netemu.node.hardware import link_name, mac_of, random_like_mac
 from netemu.node.inet_messages import (
     add_address,
@@ -44,7 +45,9 @@ from netemu.node.network_observe import observe_addresses, observe_links, observ
 from netemu.node.serial_thread import SerialThread
 
 SWITCH, SWITCH_NAME = 2, "underlay"
-MACHINE_PORT, MACHINE_PORT_NAME = 3, "machine"
+MACHINE_PORT, MACHINE_PORT_NAME = 1 << 20, "machine"
+"""Far from any index that the other end may have: a pair with equal ones waits a second (urgency in
+linkwatch goes by that)."""
 FIRST_PORT = 16
 
 
@@ -272,6 +275,7 @@ class Fabric:
             self._sockets[machine.name] = own
             machines.build(machine, underlay, fabric, own)
             fabric.request([*self._routes(machine), add_port_entry(machine.port, machine.mac)])
+        wait_forwarding(fabric, SWITCH, [MACHINE_PORT, *(machine.port for machine in new)])
         self._introduce(new)
 
     def _routes(self, machine: Machine) -> list[bytes]:

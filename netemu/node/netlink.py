@@ -154,6 +154,15 @@ class NetlinkSocket:
             stderr=f"{os.strerror(refusal.errno)}{refusal.explanation}",
         )
 
+    def get(self, kind: int, body: bytes) -> bytes:
+        """The payload of the one object that the kernel shows for `kind`."""
+        self._socket.send(message(kind, 0, body))
+        for reply, flags, _, payload in _split(self._socket.recv(_RECEIVE)):
+            if reply == NLMSG_ERROR:
+                raise self.error(_refusal(0, flags, payload))
+            return payload
+        raise DataplaneError(self.where, _NAMES.get(kind, "get"), stderr="an empty answer")
+
     def dump(self, kind: int, body: bytes) -> list[tuple[int, bytes]]:
         """All (type, payload) that the kernel lists for `kind`; repeated while it changes."""
         for _ in range(10):

@@ -24,6 +24,8 @@ from netemu.node.netlink import (
 
 _RT_TABLE_MAIN, _RTN_UNICAST, _RTNH_F_ONLINK = 254, 1, 4
 _RTPROT_KERNEL, _RTPROT_RA = 2, 9
+_IFLA_PROTINFO, _BR_STATE_FORWARDING = 12, 3
+_IFLA_OPERSTATE, _IF_OPER_UP = 16, 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +66,29 @@ def _link(payload: bytes) -> ObservedLink:
         group=_u32(found.get(27)),
         vxlan=attributes_of(info.get(2, b""), 0) if kind == "vxlan" else None,
     )
+
+
+def observe_forwarding(netlink: NetlinkSocket) -> set[int]:
+    """Indexes of the bridge ports that pass frames on.
+
+    A new port counts as forwarding at once, but has no queue until the kernel has seen its carrier,
+    and drops what it is given; then its operational state becomes UP.
+    """
+    header = struct.pack("=BxHiII", socket.AF_BRIDGE, 0, 0, 0, 0)
+    found = set()
+    for _, payload in netlink.dump(RTM_GETLINK, header):
+        link = attributes_of(payload, 16)
+        port = attributes_of(link.get(_IFLA_PROTINFO, b""), 0)
+        up = link.get(_IFLA_OPERSTATE, b"\0")[0] == _IF_OPER_UP
+        if up and port.get(1, b"\0")[0] == _BR_STATE_FORWARDING:
+            found.add(struct.unpack_from("=i", payload, 4)[0])
+    return found
+
+
+def observe_operational(netlink: NetlinkSocket, index: int) -> bool:
+    """Whether a link is ready to send: up, with a carrier, and with a queue."""
+    payload = netlink.get(RTM_GETLINK, struct.pack("=BxHiII", 0, 0, index, 0, 0))
+    return attributes_of(payload, 16).get(_IFLA_OPERSTATE, b"\0")[0] == _IF_OPER_UP
 
 
 def vxlan_of(link: ObservedLink, links: dict[str, ObservedLink]) -> VxlanLink:

@@ -25,6 +25,7 @@ from dataclasses import dataclass
 
 from netemu.errors import DataplaneError
 from netemu.node import syscalls
+from netemu.node.bridge_ports import wait_forwarding
 from netemu.node.hardware import mac_of
 from netemu.node.inet_messages import add_address, add_neighbour, add_port_entry, add_route
 from netemu.node.link_messages import LOOPBACK_INDEX, bridge_port, new_veth, set_link
@@ -94,7 +95,27 @@ def build(
         else:
             built[pod.uid] = bare.descriptor
             bare.netlink.close()
+    _drop_silent(pods, bridge, node, built, failed)
     return built, failed
+
+
+def _drop_silent(
+    pods: Sequence[PodLink],
+    bridge: Bridge,
+    node: NetlinkSocket,
+    built: dict[str, int],
+    failed: dict[str, DataplaneError],
+) -> None:
+    """Wait for the pods' ports; one that does not come up is a pod that failed."""
+    ports = {pod.index: pod for pod in pods if pod.uid in built}
+    for index in wait_forwarding(node, bridge.index, ports):
+        uid = ports[index].uid
+        os.close(built.pop(uid))
+        failed[uid] = DataplaneError(
+            node.where,
+            f"add pod {uid}",
+            stderr=f"its port {ports[index].name} on the bridge does not come up",
+        )
 
 
 def _link(pod: PodLink, bridge: Bridge, node: NetlinkSocket, bare: Bare) -> None:
