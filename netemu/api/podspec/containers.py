@@ -11,6 +11,7 @@ from netemu.api.kind import Cause, Object
 from netemu.api.podspec.environment import check_env, check_env_from
 from netemu.api.podspec.probes import check_lifecycle, check_probe
 from netemu.api.podspec.resources import check_resources
+from netemu.api.podspec.security import check_container_security
 from netemu.api.podspec.volumes import check_mounts
 
 PROTOCOLS = ("SCTP", "TCP", "UDP")
@@ -78,6 +79,8 @@ def _check_container(
         causes += check_env_from(container["envFrom"], f"{path}.envFrom")
     if container.get("volumeMounts") or container.get("volumeDevices"):
         causes += check_mounts(container, volumes, path)
+    if container.get("securityContext"):
+        causes += check_container_security(container["securityContext"], f"{path}.securityContext")
     if container.get("resources"):
         causes += check_resources(container["resources"], f"{path}.resources")
     return causes

@@ -13,6 +13,7 @@ from netemu.api.kind import Cause, Object
 from netemu.api.labelrules import check_labels
 from netemu.api.podspec.containers import check_containers
 from netemu.api.podspec.scheduling import check_affinity, check_spread, check_tolerations
+from netemu.api.podspec.security import check_pod_security
 from netemu.api.podspec.volumes import check_volumes
 
 _RESTART = ("Always", "Never", "OnFailure")
@@ -35,6 +36,8 @@ def check_pod_spec(spec: Object, path: str = "spec") -> list[Cause]:
     if spec.get("nodeSelector"):
         causes += check_labels(spec["nodeSelector"], f"{path}.nodeSelector")
     causes += _check_host_network(spec, path)
+    if spec.get("securityContext") or spec.get("shareProcessNamespace"):
+        causes += check_pod_security(spec, path)
     if spec.get("affinity"):
         causes += check_affinity(spec["affinity"], f"{path}.affinity")
     if spec.get("dnsConfig") is not None or spec.get("dnsPolicy") == "None":

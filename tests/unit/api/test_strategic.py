@@ -2,7 +2,10 @@ import copy
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from netemu.api import patch as plain
 from netemu.api import strategic
 from netemu.api.kinds import DEPLOYMENTS, NODES, PODS, SERVICES
 from netemu.errors import ApiError
@@ -110,3 +113,31 @@ def test_malformed(patch: Any) -> None:
     with pytest.raises(ApiError) as caught:
         strategic.apply(pod({"name": "a"}), patch, PODS)
     assert caught.value.code == 400
+
+
+_labels = st.dictionaries(st.sampled_from("abc"), st.sampled_from("12") | st.none(), max_size=3)
+
+
+@given(_labels, _labels)
+def test_without_lists_it_is_a_merge_patch(
+    live: dict[str, str | None], change: dict[str, str | None]
+) -> None:
+    known = {key: value for key, value in live.items() if value is not None}
+    obj = {"metadata": {"labels": known}, "spec": {"nodeSelector": known}}
+    patch = {"metadata": {"labels": change}, "spec": {"nodeSelector": change}}
+    assert strategic.apply(obj, patch, PODS) == plain.apply_merge_patch(obj, patch)
+
+
+_names = st.lists(st.sampled_from("abcde"), unique=True)
+
+
+@given(_names, _names)
+def test_every_element_stays_and_the_patch_orders_its_own(
+    live: list[str], change: list[str]
+) -> None:
+    obj = pod(*({"name": name} for name in live))
+    merged = names(strategic.apply(obj, pod(*({"name": name} for name in change)), PODS))
+    assert sorted(merged) == sorted({*live, *change})
+    assert [name for name in merged if name in change] == change
+    rest = [name for name in live if name not in change]
+    assert [name for name in merged if name not in change] == rest

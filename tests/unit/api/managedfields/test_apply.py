@@ -2,6 +2,8 @@ import copy
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from netemu.api import managedfields
 from netemu.api.kinds import CONFIG_MAPS, DEPLOYMENTS, PODS, SERVICES
@@ -171,3 +173,23 @@ def test_configurations_that_do_not_fit(config: dict[str, Any]) -> None:
     with pytest.raises(ApiError) as caught:
         managedfields.apply(kind, live, config, manager="m", now=NOW)
     assert caught.value.code == 400
+
+
+_data = st.dictionaries(st.sampled_from("abcd"), st.sampled_from("12"), max_size=4)
+
+
+@given(_data, _data, _data)
+def test_what_two_managers_apply(
+    first: dict[str, str], second: dict[str, str], other: dict[str, str]
+) -> None:
+    """A manager's fields are its last configuration; the object is the union of all."""
+    live = managedfields.apply(CONFIG_MAPS, None, config_map(**first), manager="m", now=NOW)
+    live = managedfields.apply(
+        CONFIG_MAPS, live, config_map(**other), manager="n", now=NOW, force=True
+    )
+    live = managedfields.apply(
+        CONFIG_MAPS, live, config_map(**second), manager="m", now=NOW, force=True
+    )
+    assert live["data"] == {**other, **second}
+    again = managedfields.apply(CONFIG_MAPS, live, config_map(**second), manager="m", now=LATER)
+    assert again == live
