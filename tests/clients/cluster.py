@@ -1,7 +1,7 @@
 """A cluster for client tests: the real API server, controllers and scheduler.
 
-Containers are host processes, so it needs neither root nor namespaces. `python cluster.py DIRECTORY`
-serves until killed.
+Containers are host processes, so it needs neither root nor namespaces.
+`python cluster.py DIRECTORY` serves until killed.
 """
 
 import asyncio

@@ -16,7 +16,7 @@ from netemu.errors import ApiError
 
 Document = Callable[[Call], Awaitable[web.StreamResponse]]
 
-MAJOR, MINOR = "1", "36"
+MAJOR, MINOR = "1", "35"
 VERSION = {
     "major": MAJOR,
     "minor": MINOR,
