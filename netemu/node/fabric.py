@@ -93,8 +93,7 @@ class Fabric:
 
     async def set_power(self, name: str, on: bool) -> None:
         """Pull or plug the machine's cable: a node that is off is one that nobody reaches."""
-        port = self._machines[name].port
-        await self._thread.do(self._sockets[""].request, [set_link(port, up=on)])
+        await self._thread.do(self._set_power, self._machines[name].port, on)
 
     def close(self) -> None:
         """End the work in hand and close sockets; the fabric stays."""
@@ -117,6 +116,12 @@ class Fabric:
             self._build_switch()
             self._build_machine_link()
         self._build_all(list(self._machines.values()))
+
+    def _set_power(self, port: int, on: bool) -> None:
+        fabric = self._sockets[""]
+        fabric.request([set_link(port, up=on)])
+        if on:
+            wait_forwarding(fabric, SWITCH, [port])
 
     def _former(self, saved: dict[str, Any]) -> dict[str, Machine]:
         return {
