@@ -20,9 +20,12 @@ DNS_LABELS = {"k8s-app": "kube-dns"}
 
 
 def corefile(config: ClusterConfig) -> str:
-    """kubeadm's Corefile for this cluster's domain and upstreams."""
+    """kubeadm's Corefile for this cluster's domain.
+
+    Outside names go to the nodes' name server, the relay on the underlay, which knows the
+    configured upstreams: pods have no route to those.
+    """
     domain = config.cluster_domain
-    upstreams = " ".join(config.upstream_nameservers) or "/etc/resolv.conf"
     return f"""\
 .:53 {{
     errors
@@ -36,7 +39,7 @@ def corefile(config: ClusterConfig) -> str:
        ttl 30
     }}
     prometheus :9153
-    forward . {upstreams} {{
+    forward . /etc/resolv.conf {{
        max_concurrent 1000
     }}
     cache 30 {{

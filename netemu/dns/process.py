@@ -92,7 +92,7 @@ async def _start(runtime: Runtime, options: Options) -> Server:
         text = _from_files(runtime, server, options)
     await server.start(text)
     for host, port in server.dns_addresses():
-        log.info(f"serving DNS on {host}:{port}")
+        log.info(f"serving DNS on {f'[{host}]' if ':' in host else host}:{port}")
     return server
 
 

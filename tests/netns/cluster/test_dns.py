@@ -1,0 +1,202 @@
+"""The black-box cases from a pod, through kube-dns; a resolver's death under load; stub models."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+CASES = HERE.parents[1] / "scenarios/dns"
+
+POD = """\
+apiVersion: v1
+kind: Pod
+metadata: {name: asker, namespace: default}
+spec:
+  containers: [{name: main, image: busybox, command: [sleep, infinity]}]
+"""
+
+
+@pytest.fixture(scope="module")
+def dns(make_cluster: Callable[..., Any]) -> Any:
+    """A cluster with the cases' objects and one pod that asks."""
+    cluster = make_cluster("dns")
+    world = "---\n".join(
+        document
+        for document in (CASES / "world.yaml").read_text().split("---\n")
+        if "fd00:10:96" not in document  # dual-stack needs a dual-stack cluster
+    )
+    cluster.run("apply", "-f", "-", stdin=world)
+    cluster.run("apply", "-f", "-", stdin=POD)
+    cluster.run("wait", "pod/asker", "--for=condition=Ready")
+    return cluster
+
+
+def ask(cluster: Any, *words: str) -> Any:
+    done = cluster.try_run("dns", "query", *words, "--from", "asker", "-o", "json")
+    assert done.returncode in (0, 1), done.stderr
+    return json.loads(done.stdout)
+
+
+NEEDS_MORE = re.compile(
+    r"dual|six|fd00|ip6\.arpa"  # a dual-stack cluster
+    r"|outside|example\.test|in-addr\.arpa\. \w+\nNXDOMAIN"  # an upstream of the tests' own
+    r"|ns\.dns\.cluster|cluster\.local\. NS"  # here the Service kube-dns leads to the resolver
+)
+
+
+def test_every_case_through_kube_dns(dns: Any, tmp_path: Path) -> None:
+    """The cases of the kubeadm Corefile, from the pod, over UDP and TCP."""
+    for file in ("zone", "clusterip", "headless", "externalname", "ptr", "pods-insecure"):
+        text = (CASES / "cases" / f"{file}.txt").read_text()
+        blocks = [block for block in text.split("\n\n") if not NEEDS_MORE.search(block)]
+        (tmp_path / f"{file}.txt").write_text("\n\n".join(blocks))
+    done = subprocess.run(
+        ["ip", "netns", "exec", "dns.default.asker", sys.executable, str(CASES / "blackbox.py"),
+         "10.96.0.10", *map(str, sorted(tmp_path.glob("*.txt")))],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    asked = re.search(r"(\d+) asked, 0 failed", done.stdout)
+    assert asked is not None
+    assert int(asked[1]) > 250
+
+
+def test_the_name_server_of_the_zone_is_kube_dns(dns: Any) -> None:
+    found = ask(dns, "cluster.local.", "NS")["found"]
+    assert found == ["kube-dns.kube-system.svc.cluster.local."]
+
+
+def test_apply_returns_when_the_name_answers(dns: Any) -> None:
+    for number in range(5):
+        manifest = (
+            f"apiVersion: v1\nkind: Service\nmetadata: {{name: fresh-{number}}}\n"
+            f"spec: {{ports: [{{port: 80}}]}}\n"
+        )
+        dns.run("apply", "-f", "-", stdin=manifest)
+        address = dns.get("service", f"fresh-{number}")["spec"]["clusterIP"]
+        assert ask(dns, f"fresh-{number}")["found"] == [address]
+
+
+def test_the_stub_models_differ(dns: Any) -> None:
+    for model in ("glibc", "musl", "go"):
+        assert ask(dns, "www.nowhere.invalid", "--resolver", model)["queries"] == 8
+    name = "web.alpha"
+    assert ask(dns, name, "--resolver", "musl")["found"] == ["10.96.10.1"]
+    assert ask(dns, name, "--resolver", "glibc")["queries"] == 4
+
+
+def test_explain_names_the_object(dns: Any) -> None:
+    done = dns.try_run("dns", "explain", "web.alpha")
+    assert done.returncode == 0
+    assert "Service alpha/web" in done.stdout
+    done = dns.try_run("dns", "explain", "wep.alpha")
+    assert done.returncode == 1
+    assert 'did you mean "web"?' in done.stdout
+
+
+def test_metrics_ready_and_health_answer_in_the_resolvers_pods(dns: Any) -> None:
+    pods = dns.get("pods", "-n", "kube-system", "-l", "k8s-app=kube-dns")["items"]
+    assert len(pods) == 2
+    total = 0.0
+    for pod in pods:
+        where = ["ip", "netns", "exec", f"dns.kube-system.{pod['metadata']['name']}"]
+        for port, path, text in (
+            (8181, "ready", "OK"),
+            (8080, "health", "OK"),
+            (9153, "metrics", "coredns_build_info"),
+        ):
+            url = f"http://{pod['status']['podIP']}:{port}/{path}"
+            code = (
+                f"import urllib.request as u; print(u.urlopen({url!r}, timeout=5).read().decode())"
+            )
+            done = subprocess.run(
+                [*where, sys.executable, "-c", code], capture_output=True, text=True, timeout=20
+            )
+            assert text in done.stdout, done.stderr
+            for line in done.stdout.splitlines():
+                if line.startswith("coredns_dns_requests_total"):
+                    total += float(line.rpartition(" ")[2])
+    assert total > 100
+
+
+def test_a_corefile_with_a_mistake_is_refused_and_a_good_one_taken(dns: Any) -> None:
+    config = dns.get("configmap", "coredns", "-n", "kube-system")
+    text = config["data"]["Corefile"]
+
+    def write(corefile: str) -> None:
+        patch = json.dumps({"data": {"Corefile": corefile}})
+        dns.run("patch", "configmap", "coredns", "-n", "kube-system", "--type=merge", "-p", patch)
+
+    try:
+        write(text.replace("ttl 30", "ttl forever"))
+        assert ask(dns, "web.alpha")["found"] == ["10.96.10.1"]
+        write(
+            text.replace(
+                "errors",
+                "errors\n    hosts {\n      192.0.2.7 added.test\n      fallthrough\n    }",
+            )
+        )
+        deadline = time.monotonic() + 10
+        while ask(dns, "added.test.", "A")["found"] != ["192.0.2.7"]:
+            assert time.monotonic() < deadline
+    finally:
+        write(text)
+
+
+class Asking(threading.Thread):
+    """Looks one name up again and again as glibc would, two seconds a try, two tries."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stop = threading.Event()
+        self.failed: list[str] = []
+        self.slowest = 0.0
+        self.count = 0
+
+    def run(self) -> None:
+        import socket
+
+        from netemu.dns import wire
+        from netemu.dns.asking import Asker
+        from netemu.dns.stub import Resolver
+        from netemu.node import netns
+
+        path = netns.path_of("dns.default.asker")
+        resolver = Resolver(nameservers=("10.96.0.10",), timeout=1.0, attempts=3)
+        asker = Asker(resolver, lambda family, kind: netns.socket_in(path, family, kind))
+        assert socket.AF_INET
+        while not self.stop.is_set():
+            started = time.monotonic()
+            outcome = asker.ask("web.alpha.svc.cluster.local.", [wire.A])[0]
+            self.slowest = max(self.slowest, time.monotonic() - started)
+            self.count += 1
+            if outcome.addresses != ("10.96.10.1",):
+                self.failed.append(outcome.verdict)
+
+
+def test_a_resolver_dies_under_load(dns: Any) -> None:
+    """No look-up fails for longer than the stub's own timeout, and the dead pod is replaced."""
+    pods = dns.get("pods", "-n", "kube-system", "-l", "k8s-app=kube-dns")["items"]
+    victim = pods[0]["metadata"]["name"]
+    asking = Asking()
+    asking.start()
+    try:
+        dns.run("delete", "pod", victim, "-n", "kube-system", "--grace-period=0", "--force")
+        dns.run("rollout", "status", "deployment/coredns", "-n", "kube-system")
+        time.sleep(1)
+    finally:
+        asking.stop.set()
+        asking.join()
+    assert asking.failed == []
+    assert asking.count > 100
+    assert asking.slowest < 3.0
