@@ -128,6 +128,10 @@ class Claimer:
         return self.writes.note(key(owner), self.children, done)
 
 
+def _owners_of(child: Object) -> Any:
+    return child["metadata"].get("ownerReferences")
+
+
 def owner_keys(
     owner_kind: Resource, owners: Informer, matching: Callable[[Object, Object], bool]
 ) -> Callable[[Object | None, Object | None], Iterable[str]]:
@@ -138,6 +142,17 @@ def owner_keys(
     """
 
     def keys(old: Object | None, new: Object | None) -> Iterable[str]:
+        child = new or old
+        references = child["metadata"].get("ownerReferences") if child else None
+        if child and references and (old is None or _owners_of(old) == references):
+            # The common case, for every event of every pod: it has had this owner all along.
+            for reference in references:
+                if reference.get("controller"):
+                    mine = reference["kind"] == owner_kind.kind
+                    return (f"{namespace(child)}/{reference['name']}",) if mine else ()
+        return general(old, new)
+
+    def general(old: Object | None, new: Object | None) -> Iterable[str]:
         found = set()
         for child in (old, new):
             if child is None:

@@ -49,6 +49,10 @@ class Controller:
         self._rest_until: dict[str, float] = {}
         self._held: set[str] = set()
         self._again: dict[str, float] = {}
+        self.tracked = False
+        self._since: dict[str, int] = {}
+        self._working: dict[str, int] = {}
+        self._done_handlers: list[Callable[[], None]] = []
 
     def watch(self, resource: Resource, keys: Keys | None = None) -> Informer:
         """The shared informer of `resource`; its events put `keys(old, new)` into the queue."""
@@ -66,6 +70,8 @@ class Controller:
 
     def enqueue(self, key: str) -> None:
         """Have `key` looked at soon; a resting key when its rest is over."""
+        if self.tracked:
+            self._since.setdefault(key, self.revision)
         if key in self._held:
             return
         rest = self._rest_until.get(key)
@@ -75,6 +81,21 @@ class Controller:
         else:
             self._held.add(key)
             self.queue.add_after(key, wait)
+
+    @property
+    def revision(self) -> int:
+        """Every event up to it has been turned into keys."""
+        return min((informer.revision for informer in self.informers), default=0)
+
+    @property
+    def settled_revision(self) -> int:
+        """Everything up to it has been reconciled, whatever is still under way for later ones."""
+        return min((self.revision, *self._since.values(), *self._working.values()))
+
+    def on_done(self, handler: Callable[[], None]) -> None:
+        """Call `handler` after each look; with it, `settled_revision` is kept."""
+        self.tracked = True
+        self._done_handlers.append(handler)
 
     def pause(self, key: str) -> float:
         """Seconds that `key` rests after a look; grows with what a look costs."""
@@ -106,10 +127,13 @@ class Controller:
             finally:
                 self.busy -= 1
                 self.queue.done(key)
+            for handler in self._done_handlers:
+                handler()
 
     async def _serve(self, key: str) -> None:
         await self.writes.seen(key)
         self._held.discard(key)
+        self._working[key] = self._since.pop(key, self.revision)
         try:
             again = await self.reconcile(key)
         except TerminalError as error:
@@ -118,6 +142,9 @@ class Controller:
         except ApiError as error:
             level = logging.DEBUG if error.reason == "Conflict" else logging.WARNING
             log.log(level, "reconcile refused", extra={"kv": self._about(key, error)})
+            if self.tracked and error.reason == "Conflict":
+                # Nothing is wrong, it only has to be done again: what it was for is not settled.
+                self._since[key] = min(self._working[key], self._since.get(key, 1 << 62))
             self.queue.add_rate_limited(key)
         except Exception:
             log.exception("reconcile failed", extra={"kv": self._about(key)})
@@ -125,6 +152,7 @@ class Controller:
         else:
             self.queue.forget(key)
             self._look_again(key, again)
+        del self._working[key]
         self._rest(key)
 
     def _look_again(self, key: str, seconds: float | None) -> None:

@@ -35,6 +35,7 @@ from netemu.controllers.nodeipam import NodeIpamController
 from netemu.controllers.nodelifecycle.eviction import TaintEviction
 from netemu.controllers.nodelifecycle.monitor import NodeMonitor
 from netemu.controllers.nodelifecycle.orphans import PodGarbageCollector
+from netemu.controllers.progress import EndpointsProgress
 from netemu.controllers.replicaset import ReplicaSetController, ReplicationControllerController
 from netemu.controllers.resourcequota import ResourceQuotaController
 from netemu.controllers.serviceaccount import ServiceAccountController
@@ -68,6 +69,12 @@ class ControllerManager:
         self._context = context
         members = ServicePods(context)
         self.garbage = GarbageCollector(context, resources)
+        endpoints: tuple[Controller, ...] = (
+            EndpointSliceController(context, members),
+            EndpointSliceMirroringController(context),
+            LoadBalancerController(context),
+        )
+        self._progress = EndpointsProgress(context.client, endpoints)
         self.controllers: tuple[Controller, ...] = (
             NodeIpamController(context),
             ServiceAccountController(context, root_ca),
@@ -79,10 +86,8 @@ class ControllerManager:
             DaemonSetController(context),
             JobController(context),
             CronJobController(context),
-            EndpointSliceController(context, members),
+            *endpoints,
             EndpointsController(context, members),
-            EndpointSliceMirroringController(context),
-            LoadBalancerController(context),
             NodeMonitor(context),
             TaintEviction(context),
             PodGarbageCollector(context),
@@ -99,6 +104,7 @@ class ControllerManager:
         async with asyncio.TaskGroup() as group:
             for controller in self.controllers:
                 spawn(group, controller.run(), name=controller.name)
+            spawn(group, self._progress.run(), name="endpoints-progress")
 
     @property
     def idle(self) -> bool:

@@ -172,7 +172,7 @@ def _verdict(job: Object, pods: Sequence[Object], counts: Counts, now: float) ->
 def _fail(
     job: Object, active: Sequence[Object], settled: bool, reason: str, message: str, now: float
 ) -> Step:
-    """First say that it will fail and stop the pods; say that it has failed when all are counted."""
+    """First say that it will fail and stop the pods; it has failed when all are counted."""
     conditions = (job.get("status") or {}).get("conditions") or ()
     conditions = _set(conditions, "FailureTarget", "True", reason, message, now)
     if settled:
