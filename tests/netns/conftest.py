@@ -32,6 +32,7 @@ def _load(name: str) -> ModuleType:
 
 host_state = _load("host_state")
 _load("emulated")
+_load("kubelets")
 
 _required = {name for name in os.environ.get("NETEMU_REQUIRE", "").split(",") if name}
 _ran: list[str] = []

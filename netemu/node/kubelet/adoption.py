@@ -56,6 +56,7 @@ def _from_status(state: ContainerState, status: Object) -> None:
         lost.container_id = (status.get("containerID") or "").rpartition("/")[2]
         state.end(lost)
     state.started, state.ready = bool(status.get("started")), bool(status.get("ready"))
+    state.once = state.started or state.restarts > 0
 
 
 _LOST = "The container could not be located when the pod was looked at again"

@@ -44,6 +44,9 @@ def plan_pod(
     """The next steps; `maximum` is the longest crash-loop delay in seconds."""
     policy = pod["spec"].get("restartPolicy") or "Always"
     plan = Plan()
+    if all(is_final(state, policy) for state in of_kind(states, MAIN)):
+        plan.over = True
+        return plan
     ready_for_main = True
     for state in of_kind(states, INIT, SIDECAR):
         if _init_done(state):
@@ -60,9 +63,6 @@ def plan_pod(
     if ready_for_main:
         for state in of_kind(states, MAIN):
             _consider(plan, state, policy, now, maximum)
-        plan.over = all(is_final(state, policy) for state in of_kind(states, MAIN))
-        if plan.over:
-            plan.start.clear()
     for state in of_kind(states, EPHEMERAL):
         _consider(plan, state, "Never", now, maximum)
     return plan
@@ -75,7 +75,7 @@ def of_kind(states: Mapping[str, ContainerState], *kinds: str) -> Iterable[Conta
 def _init_done(state: ContainerState) -> bool:
     """Whether what comes after this init container may start."""
     if state.kind == SIDECAR:
-        return state.started or (state.restarts > 0 and state.phase != WAITING)
+        return state.started or state.once
     return state.termination is not None and state.termination.code == 0
 
 

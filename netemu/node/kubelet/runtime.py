@@ -98,14 +98,12 @@ class Runtime:
     async def reopen(self) -> None:
         """Start anew what died; its containers are gone."""
         if not self.processes.connected:
-            await self.standins.close()
             await self._connect_or_start()
         if not self.standins.connected:
             await self._connect_standins()
 
     async def close(self) -> None:
         """Disconnect; containers go on."""
-        self.on_lost = lambda kind: None
         await self.processes.close()
         await self.standins.close()
 

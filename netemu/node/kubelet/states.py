@@ -63,6 +63,8 @@ class ContainerState:
     restarts: int = 0
     started: bool = False
     """Its startup probe and postStart hook, if any, are through."""
+    once: bool = False
+    """It has been started in an earlier run: what comes after a sidecar waits no more."""
     ready: bool = False
     backoff: Backoff = field(default_factory=Backoff)
     not_before: float = 0.0
@@ -80,6 +82,7 @@ class ContainerState:
     def end(self, termination: Termination) -> None:
         """It has ended; what came before is history."""
         self.phase, self.termination = TERMINATED, termination
+        self.once = self.once or self.started
         self.started = self.ready = False
         self.killed = ""
 

@@ -115,7 +115,7 @@ def _uninitialized(states: Mapping[str, ContainerState]) -> list[str]:
     result = []
     for state in of_kind(states, INIT, SIDECAR):
         if state.kind == SIDECAR:
-            done = state.started or state.restarts > 0 or state.phase == TERMINATED
+            done = state.started or state.once
         else:
             done = state.termination is not None and state.termination.code == 0
         if not done:

@@ -91,7 +91,10 @@ class SupervisorClient:
         return await self.request("hello")
 
     async def close(self) -> None:
+        """Disconnect; the process goes on, and nobody is told that it was lost."""
+        on_lost, self._on_lost = self._on_lost, lambda: None
         self._drop()
+        self._on_lost = on_lost
 
     async def request(self, op: str, *, fds: Sequence[int] = (), **fields: Any) -> wire.Message:
         """Send a request and wait for its answer. The caller keeps (and closes) `fds`."""
