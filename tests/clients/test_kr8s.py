@@ -2,12 +2,6 @@
 
 import pytest
 
-pytestmark = [
-    pytest.mark.clients,
-    pytest.mark.filterwarnings("ignore::ResourceWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
 kr8s = pytest.importorskip("kr8s")
 from kr8s.asyncio.objects import ConfigMap, Deployment, Pod  # noqa: E402
 

@@ -8,8 +8,6 @@ import time
 import pytest
 import yaml
 
-pytestmark = pytest.mark.clients
-
 WEB = """
 apiVersion: apps/v1
 kind: Deployment

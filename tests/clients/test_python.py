@@ -4,8 +4,6 @@ import threading
 
 import pytest
 
-pytestmark = pytest.mark.clients
-
 kubernetes = pytest.importorskip("kubernetes")
 from kubernetes import client, config, dynamic, stream, utils, watch  # noqa: E402
 
