@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
@@ -135,12 +136,10 @@ def _condition_is(obj: Object | None, name: str, value: str) -> bool:
 def _jsonpath(text: str) -> Check:
     from netemu.cli.jsonpath import find, text_of
 
-    path, brace, rest = text.strip("'\"").partition("}")
-    if not brace:
-        path, _, rest = text.partition("=")
-        rest = f"={rest}" if rest else ""
-    path = path.lstrip("{")
-    wanted = rest.removeprefix("=").strip("'\"") if rest else None
+    match = re.fullmatch(r"['\"]?(\{.*?\}|[^={]+)['\"]?(?:=['\"]?(.*?)['\"]?)?", text)
+    if match is None:
+        raise click.UsageError(f"jsonpath wait format must be jsonpath={{PATH}}=VALUE: {text}")
+    path, wanted = match[1].strip("{}"), match[2]
 
     def check(obj: Object | None) -> bool:
         values = find(path, obj) if obj is not None else []

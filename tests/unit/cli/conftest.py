@@ -71,6 +71,27 @@ class Cluster:
         """The same without waiting."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop)
 
+    def after_watch(self, act: Callable[[], Any]) -> threading.Thread:
+        """Do something as soon as a client watches; no sleeping, no guessing."""
+        watching = threading.Event()
+        cache = self.server.cache
+        original = cache.watch
+
+        def noticed(*args: Any, **kwargs: Any) -> Any:
+            cache.watch = original  # type: ignore[method-assign]
+            watching.set()
+            return original(*args, **kwargs)
+
+        cache.watch = noticed  # type: ignore[method-assign,assignment]
+
+        def wait_and_act() -> None:
+            assert watching.wait(20)
+            act()
+
+        thread = threading.Thread(target=wait_and_act, name="after-watch")
+        thread.start()
+        return thread
+
     def create(self, resource: Resource, obj: Object) -> Object:
         created: Object = self.do(self.client.create(resource, obj))
         return created
