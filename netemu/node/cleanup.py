@@ -93,22 +93,23 @@ def _end_processes(
     report.left += [f"process {process.pid}" for process in left]
 
 
-def _inodes(namespaces: Iterable[Entry], holders: Iterable[Process]) -> set[int]:
+def _inodes(namespaces: Iterable[Entry], recorded: Iterable[Process]) -> set[int]:
     """Inode numbers of the cluster's network namespaces: named ones, and those held by descriptor.
 
-    Asked before anything is removed; never contains the machine's own namespace.
+    Asked before anything is removed. Never contains this machine's own namespace, nor one that a
+    recorded process merely runs in: a daemon has that open too.
     """
-    inodes = set()
-    for entry in namespaces:
-        path = str(entry["path"])
-        if netns.is_namespace(path):
-            inodes.add(os.stat(path).st_ino)
-    for process in holders:
+    inodes, running_in = set(), set()
+    for process in recorded:
         with suppress(OSError):
+            running_in.add(os.stat(f"/proc/{process.pid}/ns/net").st_ino)
             for descriptor in os.scandir(f"/proc/{process.pid}/fd"):
                 with suppress(OSError):
                     if os.readlink(descriptor.path).startswith("net:["):
                         inodes.add(os.stat(descriptor.path).st_ino)
+    inodes -= running_in
+    paths = [str(entry["path"]) for entry in namespaces]
+    inodes |= {os.stat(path).st_ino for path in paths if netns.is_namespace(path)}
     for own in ("/proc/self/ns/net", "/proc/1/ns/net"):
         with suppress(OSError):
             inodes.discard(os.stat(own).st_ino)

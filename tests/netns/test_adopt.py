@@ -20,6 +20,7 @@ from netemu.node.fabric import Fabric
 from netemu.node.ledger import Ledger
 from netemu.node.namespace_holder import NamespaceHolder
 from netemu.node.podnetwork import PodNetwork, PodRequest
+from netemu.node.processes import inside, kill, start_time
 
 pytestmark = [pytest.mark.netns, pytest.mark.needs("veth", "bridge")]
 
@@ -180,6 +181,23 @@ async def test_cleaning_ends_who_is_inside() -> None:
     assert report.left == []
     assert await inside.wait() == -signal.SIGKILL
     assert report.removed["process"] == 2
+
+
+async def test_cleaning_spares_the_namespace_that_a_daemon_was_started_in() -> None:
+    """The daemon has it open, and its neighbours there are none of ours."""
+    script = "ip link set lo up; sleep 100 & exec python3 -c 'import time; print(flush=True); "
+    script += 'f = open("/proc/self/ns/net"); time.sleep(100)\''
+    daemon = await asyncio.create_subprocess_exec(
+        "unshare", "--net", "bash", "-c", script, stdout=asyncio.subprocess.PIPE
+    )
+    assert daemon.stdout is not None
+    await daemon.stdout.readline()
+    Ledger(CONFIG.run_dir).record("process", pid=daemon.pid, start_time=start_time(daemon.pid))
+    neighbours = {os.stat(f"/proc/{daemon.pid}/ns/net").st_ino}
+    assert (await asyncio.to_thread(cleanup.clean, CONFIG.run_dir)).left == []
+    assert await daemon.wait() == -signal.SIGTERM
+    (neighbour,) = inside(neighbours)
+    kill([neighbour])
 
 
 @pytest.fixture
