@@ -60,7 +60,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         try:
             capabilities.require(name)
         except CapabilityError as error:
-            if name in _required or "netns" in _required and name == "root":
+            if name in _required:
                 pytest.fail(f"{error} (NETEMU_REQUIRE asks for it)")
             pytest.skip(f"{error} ({error.hint})")
 
@@ -72,7 +72,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     """Nothing ran, although the tier was asked for: that is a failure."""
-    if "netns" in _required and not _ran and not session.config.option.collectonly:
+    if _required and not _ran and not session.config.option.collectonly:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         print("\nthe netns tier ran no test, and NETEMU_REQUIRE asks for it", file=sys.stderr)
 

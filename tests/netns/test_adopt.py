@@ -185,7 +185,7 @@ async def test_cleaning_ends_who_is_inside() -> None:
 
 async def test_cleaning_spares_the_namespace_that_a_daemon_was_started_in() -> None:
     """The daemon has it open, and its neighbours there are none of ours."""
-    script = "ip link set lo up; sleep 100 & exec python3 -c 'import time; print(flush=True); "
+    script = "ip link set lo up; sleep 100 >/dev/null & exec python3 -c 'import time; print(flush=True); "
     script += 'f = open("/proc/self/ns/net"); time.sleep(100)\''
     daemon = await asyncio.create_subprocess_exec(
         "unshare", "--net", "bash", "-c", script, stdout=asyncio.subprocess.PIPE
