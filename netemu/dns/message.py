@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from netemu.dns import wire
 from netemu.dns.records import Record
@@ -102,6 +102,8 @@ class Reply:
     """Who answered, for the metrics."""
     repeated: Callable[[int], None] | None = None
     """Told how many times a kept reply was sent again (the cache counts its hits so)."""
+    sample: Sample | None = None
+    """What the metrics counted it under; they count repetitions of the same bytes there too."""
     orders: int = 1
     """In how many orders the addresses may be sent in turn (loadbalance)."""
 
@@ -112,6 +114,13 @@ class Reply:
             authority=list(self.authority),
             additional=list(self.additional),
         )
+
+
+class Sample(Protocol):
+    """Where one sort of reply is counted."""
+
+    def add(self, count: int, seconds: float) -> None:
+        """Count `count` more replies that took `seconds` each."""
 
 
 def parse(data: bytes) -> Query:

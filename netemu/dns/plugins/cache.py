@@ -136,7 +136,7 @@ class Cache(Plugin):
         registry.before_render(size)
 
     async def serve(self, query: Query) -> Reply:
-        if match(self.zones, query) is None:
+        if match(self.zones, query) is None or self._idle(query):
             return await self.next.serve(query)
         now = self.runtime.clock.now()
         key = _key(query)
@@ -151,6 +151,13 @@ class Cache(Plugin):
         self._hits.add(self._hit[store.kind])
         self._prefetch(query, key, item, now)
         return self._reply(query, store, item, item.ttl_at(now))
+
+    def _idle(self, query: Query) -> bool:
+        """Whether nothing of this name may be kept (kubeadm's Corefile, for the cluster's zone)."""
+        disabled = self.success.disabled
+        return match(disabled, query) is not None and (
+            disabled == self.denial.disabled or match(self.denial.disabled, query) is not None
+        )
 
     def _find(self, key: Key, now: float) -> tuple[Store, Item] | None:
         for store in (self.denial, self.success):

@@ -80,14 +80,8 @@ class Metrics(Plugin):
     def panics(self, value: int) -> None:
         self._panics.set((), value)
 
-    def count(self, query: Query, reply: Reply, zone: str, size: int, seconds: float) -> None:
-        self._sample(query, reply, zone, size).add(1, seconds)
-
-    def sample(self, query: Query, reply: Reply, zone: bytes, size: int) -> Sample:
-        """What to add to when the same reply is sent again."""
-        return self._sample(query, reply, wire.to_text(zone), size)
-
-    def _sample(self, query: Query, reply: Reply, zone: str, size: int) -> Sample:
+    def sample(self, query: Query, reply: Reply, zone: str, size: int) -> Sample:
+        """Where a reply of `size` octets to `query` is counted."""
         do = query.edns is not None and query.edns.do
         key = (zone, query.proto, query.family, query.qtype, reply.rcode, reply.plugin, do,
                query.size, size)  # fmt: skip

@@ -112,7 +112,7 @@ def _add(instance: Instance, parsed: corefile.ServerBlock, listen: Sequence[Addr
     first = link(made)
     names = {plugin.name for plugin in made}
     for zone, number in parsed.keys:
-        chain = Chain(block, zone, first, f"dns://:{number}", tuple(made))
+        chain = Chain(block, zone, first, f"dns://:{number}", tuple(made), wire.to_text(zone))
         chain.any_class = bool(names & {"chaos", "forward"})
         chain.metrics = block.find("prometheus")  # type: ignore[assignment]
         for address in _addresses(block, number, listen):

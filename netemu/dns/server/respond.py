@@ -40,6 +40,8 @@ class Chain:
     first: Plugin
     server: str
     plugins: tuple[Plugin, ...]
+    label: str
+    """The zone as the metrics call it."""
     metrics: Metrics | None = None
     any_class: bool = False
     """Whether a class other than IN is let through (`chaos`, `forward`)."""
@@ -170,8 +172,9 @@ class Responder:
             data = message.encode(query, reply)
         if chain is not None and chain.metrics is not None:
             elapsed = 0.0 if started is None else time.perf_counter() - started
-            zone = wire.to_text(chain.zone) if started is not None else "dropped"
-            chain.metrics.count(query, reply, zone, len(data), elapsed)
+            zone = chain.label if started is not None else "dropped"
+            reply.sample = chain.metrics.sample(query, reply, zone, len(data))
+            reply.sample.add(1, elapsed)
         if not reply.silent:
             send(data, query, reply)
         else:

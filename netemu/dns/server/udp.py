@@ -104,12 +104,9 @@ class UdpListener:
             following = iter(self._orders(query, reply) * ROUNDS).__next__
         else:
             following = itertools.repeat(wire[2:]).__next__
-        chain = self.responder.chain_for(query)
-        metrics = chain.metrics if chain else None
-        sample = metrics.sample(query, reply, chain.zone, len(wire)) if metrics and chain else None
         if key in self._kept:
             self._drop(key)
-        self._kept[key] = [0, following, sample, reply.repeated]
+        self._kept[key] = [0, following, reply.sample, reply.repeated]
         if reply.keep == SECOND:
             if not self._soon:
                 loop = asyncio.get_running_loop()

@@ -90,6 +90,7 @@ class Watch:
         """Called after the last page."""
         self.on_event: Callable[[str, Any], None] = _no_event
         self.on_progress: Callable[[], None] = _no_progress
+        self.on_connected: Callable[[], None] = _no_progress
         self._decode = msgspec.json.Decoder(shape).decode
 
     async def run(self) -> None:
@@ -101,15 +102,14 @@ class Watch:
                 async for line in self._lines():
                     self._take(line)
                     retry = FIRST_RETRY
-                continue
+                why = "the watch ended"
             except ApiError as error:
+                why = str(error)
                 if error.code == 410:
                     self.revision = 0
-                    continue
-                why: Exception = error
             except _BROKEN as error:
-                why = error
-            log.info(f"{self.resource.plural}: the API is away, next try in {retry:g} s: {why}")
+                why = f"the API is away: {error}"
+            log.info(f"{self.resource.plural}: {why}; next try in {retry:g} s")
             await self.clock.sleep(retry)
             retry = min(retry * 2, LAST_RETRY)
 
@@ -145,6 +145,7 @@ class Watch:
         response = await self.client.request(
             "GET", self.resource.path(self.namespace), params=params
         )
+        self.on_connected()
         try:
             rest = b""
             async for part in response.parts():
@@ -222,8 +223,7 @@ class ApiSource:
                 self._measure(store, raw, now)
 
         watch.on_page, watch.on_listed, watch.on_event = on_page, on_listed, on_event
-        watch.on_progress = self._moved.set
-        self._watches.append(watch)
+        self._follow(watch)
         spawn(self.group, watch.run(), name=f"dns watch {plural}")
 
     def watch_corefile(
@@ -243,8 +243,7 @@ class ApiSource:
 
         watch.on_page = lambda found, first: changed(text(found[0]) if found else None)
         watch.on_event = lambda kind, raw: changed(None if kind == "DELETED" else text(raw))
-        watch.on_progress = self._moved.set
-        self._watches.append(watch)
+        self._follow(watch)
         spawn(self.group, watch.run(), name="dns watch corefile")
 
     def _measure(self, store: Store, raw: Any, now: float) -> None:
@@ -257,6 +256,15 @@ class ApiSource:
             return
         held = store.slices.get(objects.key_of(raw.metadata))
         self.programmed(store.service_kind(held), max(0.0, since))
+
+    def _follow(self, watch: Watch) -> None:
+        watch.on_progress, watch.on_connected = self._moved.set, self._tell_again
+        self._watches.append(watch)
+
+    def _tell_again(self) -> None:
+        """A server that was started anew has forgotten us."""
+        self._told = 0
+        self._moved.set()
 
     def _announce(self) -> None:
         if not self.announced:

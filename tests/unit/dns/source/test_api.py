@@ -235,3 +235,36 @@ async def test_the_config_map_is_followed_and_mistakes_are_refused(server, resol
     await until(lambda: "Restart failed" in resolver.log.read_text())
     assert "kube-system/coredns:5: ttl: 'much'" in resolver.log.read_text()
     assert await resolver.ttl(name) == 12
+
+
+async def test_an_api_server_that_was_restarted_hears_of_us_again(tmp_path):
+    """Its barriers must wait for the resolver as before, though nothing changed meanwhile."""
+    folder = Path(tempfile.mkdtemp(prefix="api"))
+    store = MemoryStore()
+
+    def made() -> ApiServer:
+        return ApiServer(
+            ClusterConfig(), store=store, socket=folder / "api.sock", pki=folder / "pki"
+        )
+
+    async with asyncio.TaskGroup() as group:
+        first, ready = made(), asyncio.Event()
+        task = spawn(group, first.run(ready=ready), name="server")
+        await ready.wait()
+        source = ApiSource(group, HttpClient.unix(folder / "api.sock"), component="dns/test")
+        held = Store()
+        source.fill(Wanted(), held)
+        await until(lambda: held.synced and source.announced)
+        task.cancel()
+        await asyncio.wait([task])
+        second, ready = made(), asyncio.Event()
+        task = spawn(group, second.run(ready=ready), name="server")
+        await ready.wait()
+        await until(lambda: "dns/test" in second.progress._reported)
+        client = second.local_client()
+        await client.create(SERVICES, service("later"))
+        await client.barrier()
+        assert "default/later" in held.services
+        cancel(group)
+        task.cancel()
+    shutil.rmtree(folder)
