@@ -78,7 +78,7 @@ def explain(
     if full.endswith(".arpa."):
         return _reverse(full, world, Explanation(full))
     if full != zone and not full.endswith(f".{zone}"):
-        for tail in ("", "svc."):
+        for tail in () if name.endswith(".") else ("", "svc."):
             relative = parse([label.decode() for label in wire.labels(wire.from_text(full + tail))])
             if relative is not None and relative.namespace:
                 note = f"{full} is taken as relative to the cluster; end it with a dot if it is not"
