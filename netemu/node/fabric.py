@@ -16,20 +16,14 @@ idempotently, which is how it adopts what is there.
 from __future__ import annotations
 
 import errno
-import json
-import os
-import socket
 from collections.abc import Mapping
-from ipaddress import ip_interface
-from pathlib import Path
-from typing import Any
 
 from netemu.config import ClusterConfig
-from netemu.errors import ConfigError, DataplaneError
+from netemu.errors import ConfigError
+from netemu.node import fabric_state, machine_link, netns, netns_directory, node_subnet
 from netemu.node import machine as machines
-from netemu.node import netns, netns_directory, node_subnet
 from netemu.node.bridge_ports import wait_forwarding
-from netemu.node.hardware import link_name, mac_of, random_like_mac
+from netemu.node.hardware import mac_of
 from netemu.node.inet_messages import (
     add_address,
     add_port_entry,
@@ -38,16 +32,12 @@ from netemu.node.inet_messages import (
     delete_route,
 )
 from netemu.node.ledger import Ledger
-from netemu.node.link_messages import LOOPBACK_INDEX, delete_link, new_bridge, new_veth, set_link
+from netemu.node.link_messages import LOOPBACK_INDEX, delete_link, new_bridge, set_link
 from netemu.node.machine import NODE, Machine, Underlay
 from netemu.node.netlink import NetlinkSocket
-from netemu.node.network_observe import observe_addresses, observe_links, observe_routes
 from netemu.node.serial_thread import SerialThread
 
 SWITCH, SWITCH_NAME = 2, "underlay"
-MACHINE_PORT, MACHINE_PORT_NAME = 1 << 20, "machine"
-"""Far from any index that the other end may have: a pair with equal ones waits a second (urgency in
-linkwatch goes by that)."""
 FIRST_PORT = 16
 
 
@@ -64,7 +54,7 @@ class Fabric:
         self._owned: set[str] = set()
         self._name = f"{config.name}.fabric"
         self.node_subnet = config.node_subnet
-        self.link = link_name(f"ne-{config.name}")
+        self.link = machine_link.name_of(config.name)
         """The machine's own end."""
 
     @property
@@ -109,9 +99,9 @@ class Fabric:
         self._owned = {str(e["path"]) for e in self._ledger.entries() if e.kind == "netns"}
         with netns_directory.machine_lock(root):
             netns_directory.prepare(root)
-            saved = self._load()
-            self._machines = self._former(saved)
-            self.node_subnet = saved.get("nodeSubnet") or self._choose_subnet()
+            former = fabric_state.load(self._state, self._config.name)
+            self._machines = {machine.name: machine for machine in former.machines}
+            self.node_subnet = former.node_subnet or self._choose_subnet()
             self._save()
             self._build_switch()
             self._build_machine_link()
@@ -123,30 +113,11 @@ class Fabric:
         if on:
             wait_forwarding(fabric, SWITCH, [port])
 
-    def _former(self, saved: dict[str, Any]) -> dict[str, Machine]:
-        return {
-            name: Machine(
-                name=name,
-                role=entry["role"],
-                netns=netns.path_of(f"{self._config.name}.{name}"),
-                addresses=tuple(entry["addresses"]),
-                port=entry["port"],
-            )
-            for name, entry in saved.get("machines", {}).items()
-        }
-
     def _choose_subnet(self) -> str:
         if self._config.node_subnet:
             return self._config.node_subnet
-        own = NetlinkSocket("this machine")
-        try:
-            names = {link.index: link.name for link in observe_links(own).values()}
-            taken = [route.destination for route in observe_routes(own, names)]
-            taken += [address.cidr for address in observe_addresses(own, names)]
-        finally:
-            own.close()
-        taken += [*self._config.pod_subnets, *self._config.service_subnets]
-        return node_subnet.choose(_networks(taken))
+        own = [*self._config.pod_subnets, *self._config.service_subnets]
+        return node_subnet.choose([*machine_link.observe_networks(), *own])
 
     def _underlay(self) -> Underlay:
         networks, routers = [self.node_subnet], [node_subnet.router_address(self.node_subnet)]
@@ -192,51 +163,19 @@ class Fabric:
         own.request([set_link(LOOPBACK_INDEX, up=True), *addresses])
 
     def _build_machine_link(self) -> None:
-        """The one link in the machine's own namespace, recognised later by its MAC."""
-        mac = random_like_mac("machine", self._config.name, self.node_subnet)
-        if self.link not in (name for _, name in socket.if_nameindex()):
-            self._make_machine_link(mac)
-        elif Path(f"/sys/class/net/{self.link}/address").read_text().strip() != mac:
-            raise DataplaneError(
-                "this machine",
-                f"create link {self.link}",
-                errno=errno.EEXIST,
-                hint="it is not netemu's; choose another cluster name",
-            )
-        index = socket.if_nametoindex(self.link)
         length = self.node_subnet.rpartition("/")[2]
-        messages = [
-            set_link(index, link_local=False),
-            set_link(index, up=True),
-            add_address(index, f"{self.machine_address}/{length}"),
-        ]
+        addresses = [f"{self.machine_address}/{length}"]
         if self._dual_stack:
             address = node_subnet.ipv6_address(self.node_subnet, self.machine_address)
-            messages.append(add_address(index, f"{address}/{node_subnet.IPV6_LENGTH}"))
-        own = NetlinkSocket("this machine")
-        try:
-            own.request(messages)
-        finally:
-            own.close()
-
-    def _make_machine_link(self, mac: str) -> None:
-        self._ledger.record("link", name=self.link, mac=mac)
-        home = os.open("/proc/self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            cable = new_veth(
-                name=MACHINE_PORT_NAME,
-                index=MACHINE_PORT,
-                mtu=self._config.mtu,
-                master=SWITCH,
-                peer=self.link,
-                peer_namespace=home,
-                peer_index=0,
-                peer_mac=mac,
-            )
-            self._sockets[""].request([delete_link(MACHINE_PORT)], ignore={errno.ENODEV})
-            self._sockets[""].request([cable])
-        finally:
-            os.close(home)
+            addresses.append(f"{address}/{node_subnet.IPV6_LENGTH}")
+        machine_link.ensure(
+            self._config.name,
+            addresses,
+            fabric=self._sockets[""],
+            switch=SWITCH,
+            mtu=self._config.mtu,
+            ledger=self._ledger,
+        )
 
     def _add(self, wanted: dict[str, str], role: str) -> list[Machine]:
         new = []
@@ -280,7 +219,7 @@ class Fabric:
             self._sockets[machine.name] = own
             machines.build(machine, underlay, fabric, own)
             fabric.request([*self._routes(machine), add_port_entry(machine.port, machine.mac)])
-        wait_forwarding(fabric, SWITCH, [MACHINE_PORT, *(machine.port for machine in new)])
+        wait_forwarding(fabric, SWITCH, [machine_link.PORT, *(machine.port for machine in new)])
         self._introduce(new)
 
     def _routes(self, machine: Machine) -> list[bytes]:
@@ -326,32 +265,5 @@ class Fabric:
         self._ledger.forget("netns", path=machine.netns)
         self._save()
 
-    def _load(self) -> dict[str, Any]:
-        if not self._state.exists():
-            return {}
-        saved: dict[str, Any] = json.loads(self._state.read_text())
-        return saved
-
     def _save(self) -> None:
-        entries = {
-            machine.name: {
-                "role": machine.role,
-                "addresses": list(machine.addresses),
-                "port": machine.port,
-            }
-            for machine in self._machines.values()
-        }
-        write_whole(self._state, {"nodeSubnet": self.node_subnet, "machines": entries})
-
-
-def write_whole(path: Path, value: object) -> None:
-    """Write JSON so that a reader sees the old file or the new one."""
-    path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-    temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps(value))
-    temporary.rename(path)
-
-
-def _networks(cidrs: list[str]) -> list[str]:
-    """Networks of addresses and networks alike."""
-    return [str(ip_interface(cidr).network) for cidr in cidrs]
+        fabric_state.save(self._state, self.node_subnet, self._machines.values())
