@@ -11,6 +11,7 @@ from netemu.apiserver.auth.gate import RBAC
 from netemu.apiserver.pipeline.context import Context
 from netemu.apiserver.pipeline.create import create
 from netemu.apiserver.pipeline.update import update
+from netemu.apiserver.strategies.podadmission import SYSTEM_CLASSES
 from netemu.errors import ApiError
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -29,6 +30,9 @@ async def bootstrap(
     ):
         if ctx.registry.find(RBAC, "v1", plural) is not None:
             await asyncio.gather(*(_ensure(ctx, plural, obj) for obj in objects))
+    if ctx.registry.find("scheduling.k8s.io", "v1", "priorityclasses") is not None:
+        for name, value in SYSTEM_CLASSES.items():
+            await _ensure(ctx, "priorityclasses", {"metadata": {"name": name}, "value": value})
     if endpoint:
         await point_service(ctx, endpoint, endpoint_port)
 

@@ -61,9 +61,11 @@ class Cache:
             self.of(kind).load(entry)
 
     def add_kind(self, kind: Kind) -> None:
-        """Serve `kind`, with what the store already has of it."""
+        """Serve `kind`, with what the store already has of it; or serve it in a new shape."""
         prefix = prefix_of(kind)
-        if prefix not in self._collections:
+        if prefix in self._collections:
+            self._collections[prefix].become(kind)
+        else:
             collection = self._collections[prefix] = Collection(kind)
             collection.floor = self.revision
             for key in [key for key in self._unclaimed if key.startswith(prefix)]:

@@ -25,6 +25,11 @@ class Collection:
         self._names: dict[str, list[str]] = {}  # sorted, a list for each namespace
         self._changes: deque[Change] = deque()
 
+    def become(self, kind: Kind) -> None:
+        """The kind's definition has changed; its objects and watches stay."""
+        self.kind = kind
+        self.dispatch.become(kind)
+
     def get(self, namespace: str, name: str) -> Entry | None:
         found = self._entries.get(namespace)
         return found.get(name) if found else None

@@ -24,6 +24,9 @@ class Dispatch:
         self._slots: dict[Slot, dict[Watcher, None]] = {}
         self._fields: dict[str, int] = {}  # how many slots each field has
 
+    def become(self, kind: Kind) -> None:
+        self._kind = kind
+
     def add(self, watcher: Watcher) -> None:
         slot = _slot(watcher)
         if slot not in self._slots:

@@ -20,6 +20,7 @@ from netemu.apiserver.auth.tokens import Signer
 from netemu.apiserver.auth.user import User
 from netemu.apiserver.bootstrap import bootstrap, point_service
 from netemu.apiserver.cache import Cache
+from netemu.apiserver.customresources import CustomResources
 from netemu.apiserver.housekeeping import Housekeeping
 from netemu.apiserver.http.discovery import Documents
 from netemu.apiserver.http.listeners import Listeners
@@ -27,8 +28,12 @@ from netemu.apiserver.http.tokenrequests import make_token
 from netemu.apiserver.kubeconfig import admin_kubeconfig
 from netemu.apiserver.local import LocalClient
 from netemu.apiserver.pipeline.context import Context
+from netemu.apiserver.pipeline.quota import charge
 from netemu.apiserver.progress import Progress
 from netemu.apiserver.registry import Registry
+from netemu.apiserver.strategies.customresourcedefinition import (
+    CustomResourceDefinitionStrategy,
+)
 from netemu.apiserver.strategies.namespace import NamespaceStrategy
 from netemu.apiserver.strategies.pod import PodStrategy
 from netemu.apiserver.strategies.service import ServiceStrategy
@@ -80,7 +85,9 @@ class ApiServer:
             registry=self.registry,
             clock=clock or SystemClock(),
             strategies=self._strategies(),
+            charge=charge,
         )
+        self._custom = CustomResources(self.context)
         self._pki_directory = pki or config.data_dir / "pki"
         self._static_tokens = dict(tokens or {})
         self._listeners = Listeners(self)
@@ -89,7 +96,10 @@ class ApiServer:
     def _strategies(self) -> dict[tuple[str, str], Strategy]:
         return {
             ("", ""): Strategy(),
-            ("", "pods"): PodStrategy(),
+            ("", "pods"): PodStrategy(int(self.config.timing.pod_toleration)),
+            ("apiextensions.k8s.io", "customresourcedefinitions"): (
+                CustomResourceDefinitionStrategy()
+            ),
             ("", "namespaces"): NamespaceStrategy(),
             ("", "services"): self._services,
         }
@@ -104,6 +114,7 @@ class ApiServer:
         services = self.registry.find("", "v1", "services")
         if services is not None:
             self._services.follow(self.cache, services)
+        self._custom.follow()
         addresses = (self.config.api_service_ip,)
         await bootstrap(self.context, service_ips=addresses)
         self._opened = True
@@ -159,6 +170,7 @@ class ApiServer:
                 await listeners.open(group)
                 self.port = listeners.port
                 spawn(group, Housekeeping(self.context).run(), name="api-housekeeping")
+                spawn(group, self._custom.run(), name="api-custom-resources")
                 if ready is not None:
                     ready.set()
                 await asyncio.get_running_loop().create_future()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
@@ -59,6 +59,10 @@ class DeleteOptions:
 PLAIN = Options()
 
 
+class Charge(Protocol):
+    async def __call__(self, ctx: Context, kind: Kind, obj: Object, *, dry_run: bool) -> None: ...
+
+
 @dataclass(slots=True, kw_only=True)
 class Context:
     """The store, what is in it, and what the kinds do by themselves."""
@@ -68,6 +72,8 @@ class Context:
     registry: Registry
     clock: Clock
     strategies: Mapping[tuple[str, str], Strategy]
+    charge: Charge
+    """Books what a new object takes from its namespace's quotas."""
     random: random.Random = field(default_factory=random.SystemRandom)
 
     def strategy(self, kind: Kind) -> Strategy:

@@ -103,6 +103,7 @@ async def _commit(ctx: Context, kind: Kind, obj: Object, options: Options) -> bo
         strategy.admit_create(ctx, obj)
         kind.prepare(obj, None)
         validate(kind, obj, None)
+        await ctx.charge(ctx, kind, obj, dry_run=options.dry_run)
         if options.dry_run:
             return True
         return await ctx.put(kind, obj, 0)
