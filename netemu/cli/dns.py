@@ -151,8 +151,13 @@ def explain_(
     session: Session, /, name: str, objects: tuple[Path, ...], domain: str, pods: str
 ) -> int:
     """Say which object makes NAME exist, or which missing one would. Exit code 1 for NXDOMAIN."""
+    from netemu.dns import wire
     from netemu.dns.explain import explain
 
+    try:
+        wire.from_text(name)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     found = explain(name, _objects(session, objects), domain=domain, pods=pods)
     state = {True: "exists", None: "exists without records, or is not ours", False: "NXDOMAIN"}
     print(f"{found.name}  {state[found.exists]}")
