@@ -110,15 +110,17 @@ def _marks(service: Object) -> re.Pattern[str]:
         *(spec.get("clusterIPs") or [spec.get("clusterIP")]),
         *(spec.get("externalIPs") or ()),
     ]
-    words += [
-        rf"(?<![\d.:a-f]){re.escape(address)}(?!\.?\d|:?[a-f\d])"
-        for address in addresses
-        if address not in ("", "None", None)
-    ]
+    words += [_whole(address) for address in addresses if address not in ("", "None", None)]
     for port in spec.get("ports") or ():
         if port.get("nodePort"):
             words.append(rf"\b{port['nodePort']}\b")
     return re.compile("|".join(words))
+
+
+def _whole(address: str) -> str:
+    """A pattern for the address, but not for a longer one that begins or ends with it."""
+    after = r"(?!:?[a-f\d])" if ":" in address else r"(?!\.?\d)"
+    return rf"(?<![\d.:a-f]){re.escape(address)}{after}"
 
 
 def of_iptables(text: str, name: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import threading
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from netemu.api.kinds import NAMESPACES
 from netemu.apiserver.local import LocalClient
 from netemu.apiserver.server import ApiServer
 from netemu.cli.main import main
+from netemu.client.kubelet import LogOptions
 from netemu.config import ClusterConfig
 from netemu.store.memory import MemoryStore
 
@@ -26,6 +27,44 @@ class Result(NamedTuple):
     code: int
     out: str
     err: str
+
+
+class Kubelet:
+    """The nodes' side of logs and port-forward: fixed lines, and an echo behind every port."""
+
+    def __init__(self) -> None:
+        self.asked: list[LogOptions] = []
+
+    async def logs(self, namespace: str, pod: str, options: LogOptions) -> AsyncIterator[bytes]:
+        self.asked.append(options)
+        for number in range(3)[-(options.tail_lines or 0) :]:
+            stamp = "2026-11-20T08:00:00Z " if options.timestamps else ""
+            yield f"{stamp}{pod}/{options.container} line {number}\n".encode()
+
+    async def connect(self, namespace: str, pod: str, port: int) -> Echo:
+        return Echo(port)
+
+    async def exec(self, *args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError
+
+    attach = exec
+
+
+class Echo:
+    """A connection whose other side says its port and then what it hears."""
+
+    def __init__(self, port: int) -> None:
+        self._heard: asyncio.Queue[bytes] = asyncio.Queue()
+        self._heard.put_nowait(f"port {port}\n".encode())
+
+    async def read(self) -> bytes:
+        return await self._heard.get()
+
+    async def write(self, data: bytes) -> None:
+        self._heard.put_nowait(data.upper())
+
+    async def close(self) -> None:
+        self._heard.put_nowait(b"")
 
 
 class Cluster:
@@ -54,7 +93,10 @@ class Cluster:
 
     async def _serve(self) -> None:
         config = ClusterConfig(name="test")
-        self.server = ApiServer(config, store=MemoryStore(), socket=self.socket)
+        self.kubelet = Kubelet()
+        self.server = ApiServer(
+            config, store=MemoryStore(), socket=self.socket, kubelets=lambda node: self.kubelet
+        )
         ready = asyncio.Event()
         async with asyncio.TaskGroup() as group:
             group.create_task(self.server.run(ready=ready))
