@@ -11,7 +11,7 @@ from pathlib import Path
 
 from netemu.aio import SystemClock, spawn
 from netemu.api import meta
-from netemu.api.kinds import NODES, PODS
+from netemu.api.kinds import LEASES, NODES, PODS
 from netemu.apiserver.server import ApiServer
 from netemu.client.informer import Informer
 from netemu.client.kubelet import LogOptions, Output
@@ -130,6 +130,7 @@ class HostKubelet:
         self._pods.on_change(lambda old, new: self._changed.put_nowait(meta.key(new or old)))
         async with asyncio.TaskGroup() as group:
             spawn(group, self._pods.run(), name="pods")
+            spawn(group, self._beat(), name="heartbeat")
             while key := await self._changed.get():
                 pod = self._pods.get(key)
                 if pod is not None:
@@ -138,6 +139,16 @@ class HostKubelet:
                     except ApiError as error:
                         if error.reason not in ("NotFound", "Conflict"):
                             raise
+
+    async def _beat(self) -> None:
+        """Renew the node's Lease, as kubelets do."""
+        spec = {"holderIdentity": NODE, "leaseDurationSeconds": 40}
+        lease = {"metadata": {"name": NODE, "namespace": "kube-node-lease"}, "spec": spec}
+        await self._client.create(LEASES, lease)
+        while True:
+            renewed = {"spec": {"renewTime": meta.micro_timestamp(SystemClock().now())}}
+            await self._client.patch(LEASES, NODE, "kube-node-lease", renewed)
+            await asyncio.sleep(5)
 
     async def _sync(self, pod) -> None:
         name, namespace = meta.name(pod), meta.namespace(pod)
