@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from netemu.aio import spawn
-from netemu.api.kinds import EVENTS, PODS
+from netemu.api.kinds import CONFIG_MAPS, EVENTS, PODS, SERVICE_ACCOUNTS
 from netemu.client.informer import Informer
 from netemu.config import ClusterConfig, NodeConfig, TimingConfig
 from netemu.node.kubelet.kubelet import Kubelet
@@ -45,8 +45,19 @@ class Cluster:
             network=self.network.networks[NODE],
             ledger=self.network.ledger,
             nameserver="172.30.0.1",
+            tokens=self._token,
         )
         self._running = spawn(self._group, self.kubelet.run(), name="kubelet")
+
+    async def publish_root(self) -> None:
+        """What two controllers make for every namespace; pods mount it."""
+        root = {"name": "kube-root-ca.crt", "namespace": "default"}
+        account = {"name": "default", "namespace": "default"}
+        await self.client.create(CONFIG_MAPS, {"metadata": root, "data": {"ca.crt": "x"}})
+        await self.client.create(SERVICE_ACCOUNTS, {"metadata": account})
+
+    async def _token(self, namespace: str, account: str, *_: Any) -> str:
+        return str(self.network.api.token(namespace, account)["status"]["token"])
 
     async def stop_kubelet(self) -> None:
         assert self._running is not None
@@ -130,6 +141,7 @@ async def cluster(**more: Any) -> AsyncIterator[Cluster]:
         made.start_kubelet()
         informer = spawn(group, made.pods.run(), name="pods")
         await made.pods.wait_synced()
+        await made.publish_root()
         yield made
         await made.stop_kubelet()
         informer.cancel()

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from netemu.aio import spawn
 from netemu.api.kinds import CONFIG_MAPS, NODES, PODS
 from netemu.client.kubelet import LogOptions
 from netemu.errors import ApiError
@@ -339,18 +340,23 @@ async def test_ports_can_be_reached_through_the_kubelet(cluster: Any) -> None:
         await cluster.kubelet.connect("default", "p", 81)
 
 
+async def _all(session: Any) -> bytes:
+    return b"".join([part.data async for part in session.output()])
+
+
 async def test_exec_with_input_and_a_terminal(cluster: Any) -> None:
     await cluster.create("p", sh("sleep 1000"))
     await cluster.ready("p")
     session = await cluster.kubelet.exec("default", "p", "", ["cat"], stdin=True)
-    await session.write(b"through" * 50_000)
-    await session.close_stdin()
-    output = b"".join([part.data async for part in session.output()])
-    assert (output, await session.wait()) == (b"through" * 50_000, 0)
+    async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+        reading = spawn(group, _all(session), name="read")
+        await session.write(b"through" * 50_000)
+        await session.close_stdin()
+    assert (reading.result(), await session.wait()) == (b"through" * 50_000, 0)
     session = await cluster.kubelet.exec(
         "default", "p", "", ["sh", "-c", "stty size; exit 4"], tty=True
     )
-    output = b"".join([part.data async for part in session.output()])
+    output = await _all(session)
     assert (output, await session.wait()) == (b"24 80\r\n", 4)
     with pytest.raises(ApiError, match="container nope is not valid for pod p"):
         await cluster.kubelet.exec("default", "p", "nope", ["true"])

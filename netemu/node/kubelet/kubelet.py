@@ -131,6 +131,7 @@ class Kubelet:
     def _start_parts(self, group: asyncio.TaskGroup, context: NodeContext) -> None:
         self._runtime.on_exit = self._exited
         self._runtime.on_lost = self._lost
+        self._runtime.on_entered = self._entered
         parts = {
             "services": self._services.run(),
             "runtime": self._runtime.run(),
@@ -181,6 +182,19 @@ class Kubelet:
         if worker is not None:
             worker.exited(described)
 
+    def _entered(self, described: Object) -> None:
+        """The first command runs in a stand-in's container: give it what a process would have."""
+        worker = self._workers.get(described["pod"])
+        if worker is not None and self._context is not None:
+            self._context.spawn(self._fill_later(worker), f"fill-{worker.uid}")
+
+    async def _fill_later(self, worker: PodWorker) -> None:
+        try:
+            await worker.volumes.fill_later(worker)
+        except (NetemuError, OSError) as error:
+            pairs = {"pod": meta.key(worker.pod), "error": str(error)}
+            log.warning("volumes not filled", extra={"kv": pairs})
+
     # The runtimes and the network
 
     def _lost(self, kind: str) -> None:
@@ -214,7 +228,7 @@ class Kubelet:
         while True:
             await self._clock.sleep(_REFRESH)
             for worker in list(self._workers.values()):
-                if worker.volumes.refreshable and not worker.over:
+                if not worker.over:
                     await self._refresh(worker)
 
     async def _refresh(self, worker: PodWorker) -> None:

@@ -74,6 +74,7 @@ async def execute(
     worker: PodWorker, container: str, command: Sequence[str], *, stdin: bool, tty: bool
 ) -> CommandSession:
     state = _running(worker, container)
+    await worker.volumes.fill_later(worker)
     client = worker.context.runtime.processes
     spec = {"argv": list(command)}
     if tty:

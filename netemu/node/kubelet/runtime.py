@@ -41,6 +41,8 @@ class Runtime:
         )
         self.on_exit: Callable[[Message], None] = lambda container: None
         """Called with a container's description when it has ended."""
+        self.on_entered: Callable[[Message], None] = lambda container: None
+        """Called when the first command runs in a stand-in's container."""
         self.on_lost: Callable[[str], None] = lambda kind: None
         """Called when a runtime (`process`, `standin`) died: its containers are gone."""
         self.known: dict[str, dict[str, Message]] = {PROCESS: {}, STAND_IN: {}}
@@ -220,6 +222,8 @@ class Runtime:
             del self._starting[container["id"]]
             if not future.done():
                 future.set_result(container)
+        elif event["event"] == "entered":
+            self.on_entered(container)
         elif event["event"] in ("exited", "failed"):
             self.on_exit(container)
 

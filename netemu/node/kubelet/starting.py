@@ -39,7 +39,7 @@ async def start_container(worker: PodWorker, state: ContainerState) -> None:
         state.backoff.next(context.clock.now(), timing.crash_loop_base, timing.crash_loop_max)
         state.restart()
         _forget_old_runs(worker, state)
-    resolved = _resolve(worker, state)
+    resolved = resolve(worker, state)
     if isinstance(resolved, Unknown):
         _not_pulled(worker, state, resolved.message)
         return
@@ -67,7 +67,8 @@ def _forget_old_runs(worker: PodWorker, state: ContainerState) -> None:
         path.unlink(missing_ok=True)
 
 
-def _resolve(worker: PodWorker, state: ContainerState) -> Program | StandIn | Unknown:
+def resolve(worker: PodWorker, state: ContainerState) -> Program | StandIn | Unknown:
+    """What runs for this container; a stand-in also serves the ports that its probes ask."""
     container = state.spec
     ports = containerspec.declared_ports(container)
     found = worker.context.images.resolve(

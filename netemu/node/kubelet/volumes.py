@@ -13,7 +13,7 @@ import os
 import shutil
 import stat
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netemu.api import meta
 from netemu.api.kind import Object
@@ -23,7 +23,7 @@ from netemu.node.kubelet.context import NodeContext
 from netemu.node.kubelet.environment import expand
 from netemu.node.kubelet.states import PROCESS, ContainerState
 from netemu.node.kubelet.volumefiles import VolumeError, write_atomically
-from netemu.node.kubelet.volumesources import files_of
+from netemu.node.kubelet.volumesources import files_of, has_token, signature_of
 from netemu.node.supervisor.view import inside
 
 if TYPE_CHECKING:
@@ -39,8 +39,12 @@ class PodVolumes:
         self._quick = context.config.node_dir(context.node) / "volumes" / uid
         self._lasting = context.config.data_dir / "pods" / uid / "volumes"
         self._paths: dict[str, Path] = {}
-        self.refreshable = False
-        """Whether what it holds may change while the pod runs."""
+        self._signatures: dict[str, list[Any]] = {}
+        """What the files of a volume were made from, by the volume's name."""
+        self._later: list[Object] = []
+        """Volumes that are filled when somebody looks: see `defer_tokens`."""
+        self.defer_tokens = False
+        """No process of the pod reads its token: sign it with the first command in the pod."""
 
     async def prepare(self, worker: PodWorker) -> None:
         """Make all volumes of the pod. Raises VolumeError when one cannot be made yet."""
@@ -52,19 +56,36 @@ class PodVolumes:
 
     async def refresh(self, worker: PodWorker) -> None:
         """Write anew what has changed in the API."""
-        group = (worker.pod["spec"].get("securityContext") or {}).get("fsGroup")
         for volume in worker.pod["spec"].get("volumes") or ():
-            files = await files_of(worker, volume)
-            if files is not None and volume["name"] in self._paths:
-                write_atomically(self._paths[volume["name"]], files, group)
+            known = self._signatures.get(volume["name"])
+            if known is not None and await signature_of(worker, volume) != known:
+                await self._fill(worker, volume)
+
+    async def fill_later(self, worker: PodWorker) -> None:
+        """Somebody looks: fill what was put off."""
+        volumes, self._later = self._later, []
+        for volume in volumes:
+            await self._fill(worker, volume)
+
+    async def _fill(self, worker: PodWorker, volume: Object) -> Path | None:
+        """Write a volume that is made of keys; None if it is of another kind."""
+        signature = await signature_of(worker, volume)
+        files = await files_of(worker, volume)
+        if files is None:
+            return None
+        group = (worker.pod["spec"].get("securityContext") or {}).get("fsGroup")
+        path: Path = self._quick / volume["name"]
+        write_atomically(path, files, group)
+        self._signatures[volume["name"]] = signature
+        return path
 
     async def _make(self, worker: PodWorker, volume: Object, group: int | None) -> Path:
         name: str = volume["name"]
-        files = await files_of(worker, volume)
-        if files is not None:
-            self.refreshable = True
-            path = self._quick / name
-            write_atomically(path, files, group)
+        if self.defer_tokens and has_token(volume):
+            self._later.append(volume)
+            return self._quick / name
+        path = await self._fill(worker, volume)
+        if path is not None:
             return path
         if volume.get("hostPath") is not None:
             return _host_path(name, volume["hostPath"])
@@ -81,18 +102,17 @@ class PodVolumes:
 
     async def mounts(self, worker: PodWorker, state: ContainerState) -> list[Object]:
         """What to bind into a container, outer paths before inner ones."""
-        mounts = []
+        mounts: list[Object] = []
         for mount in state.spec.get("volumeMounts") or ():
             path = self._paths.get(mount["name"])
             if path is None:
                 raise VolumeError(mount["name"], "no such volume in the pod")
-            mounts.append(
-                {
-                    "source": _below(path, mount, state),
-                    "target": mount["mountPath"],
-                    "readonly": bool(mount.get("readOnly")),
-                }
-            )
+            entry = {"source": _below(path, mount, state), "target": mount["mountPath"]}
+            if mount.get("readOnly"):
+                entry["readonly"] = True
+            if any(volume["name"] == mount["name"] for volume in self._later):
+                entry["make"] = True
+            mounts.append(entry)
         mounts.sort(key=lambda mount: str(mount["target"]).count("/"))
         return mounts
 

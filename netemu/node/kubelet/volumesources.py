@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from netemu.api import meta
 from netemu.api.kind import Object
+from netemu.errors import ApiError
 from netemu.node.kubelet.environment import PodFacts, data_of, field_value, resource_value
 from netemu.node.kubelet.starting import get_config
 from netemu.node.kubelet.volumefiles import VolumeError, VolumeFile, checked_path, choose_keys
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from netemu.node.kubelet.worker import PodWorker
 
 _MODE = 0o644
+_RENEW = 0.5
+"""Part of a token's lifetime after which the file gets a new one (Kubernetes: at 0.8)."""
 
 
 async def files_of(worker: PodWorker, volume: Object) -> dict[str, VolumeFile] | None:
@@ -74,6 +77,30 @@ async def _projected(worker: PodWorker, volume: str, source: Object) -> dict[str
     return files
 
 
+async def signature_of(worker: PodWorker, volume: Object) -> list[Any]:
+    """A value that changes whenever `files_of` would give something else: cheap to compare."""
+    found: list[Any] = []
+    parts = [volume, *((volume.get("projected") or {}).get("sources") or ())]
+    for part in parts:
+        for field, kind in (("configMap", "ConfigMap"), ("secret", "Secret")):
+            source = part.get(field)
+            if source is not None:
+                named = source.get("secretName") or source.get("name") or ""
+                obj = await get_config(worker, kind, named)
+                found.append((kind, named, meta.revision(obj) if obj else 0))
+        if part.get("downwardAPI") is not None:
+            found += [meta.labels(worker.pod), meta.annotations(worker.pod), tuple(worker.ips)]
+        if part.get("serviceAccountToken") is not None:
+            lifetime = part["serviceAccountToken"].get("expirationSeconds") or 3600
+            found.append(worker.context.clock.now() // (lifetime * _RENEW))
+    return found
+
+
+def has_token(volume: Object) -> bool:
+    sources = (volume.get("projected") or {}).get("sources") or ()
+    return any(source.get("serviceAccountToken") is not None for source in sources)
+
+
 async def _token(worker: PodWorker, volume: str, wanted: Object) -> str:
     """A token for the pod's service account, bound to the pod."""
     pod = worker.pod
@@ -81,4 +108,8 @@ async def _token(worker: PodWorker, volume: str, wanted: Object) -> str:
     tokens = worker.context.tokens
     if tokens is None:
         raise VolumeError(volume, "this cluster issues no service account tokens")
-    return await tokens(meta.namespace(pod), account, wanted.get("audience") or "", wanted, pod)
+    space = meta.namespace(pod)
+    try:
+        return await tokens(space, account, wanted.get("audience") or "", wanted, pod)
+    except ApiError as error:
+        raise VolumeError(volume, f"failed to fetch token: {error.message}") from error

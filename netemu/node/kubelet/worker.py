@@ -15,13 +15,14 @@ from netemu.api import meta
 from netemu.api.kind import Object
 from netemu.api.kinds import PODS
 from netemu.errors import ApiError, NetemuError
+from netemu.node.images import Program
 from netemu.node.kubelet import containerspec, ending
 from netemu.node.kubelet.containerspec import PodContext
 from netemu.node.kubelet.context import NodeContext
 from netemu.node.kubelet.dnsconfig import compile_hosts, compile_resolver, hostname
 from netemu.node.kubelet.plan import of_kind, plan_pod
 from netemu.node.kubelet.probing import PodProbes
-from netemu.node.kubelet.starting import pull_back_off, start_container
+from netemu.node.kubelet.starting import pull_back_off, resolve, start_container
 from netemu.node.kubelet.states import (
     EPHEMERAL,
     RUNNING,
@@ -254,6 +255,9 @@ class PodWorker:
         self.around.pod_ips, self.around.has_network = self.ips, True
         if not self.around.started:
             self.around.started = self.context.clock.now()
+        self.volumes.defer_tokens = not any(
+            isinstance(resolve(self, state), Program) for state in self.states.values()
+        )
         await self.volumes.prepare(self)
         await self.context.runtime.add_pod(self._entry(), self.netns)
         self._in_runtime = True

@@ -134,6 +134,7 @@ class Supervisor:
         if container and container.lazy and container.state in (records.LAZY, records.STARTING):
             container.waiting.append((client, message, fds))
             if container.state == records.LAZY:
+                self._tell_all("entered", container)
                 self._start_or_fail({**container.lazy, "argv": HOLDER})
             return None
         try:
@@ -365,7 +366,11 @@ class Supervisor:
 
     def _tell(self, event: str, container: Container) -> None:
         known = self._containers.get(container.id) is container
-        if self._server is not None and known and not container.lazy:
+        if known and not container.lazy:
+            self._tell_all(event, container)
+
+    def _tell_all(self, event: str, container: Container) -> None:
+        if self._server is not None:
             self._server.broadcast({"event": event, "container": container.describe()})
 
 

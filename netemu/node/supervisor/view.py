@@ -224,6 +224,8 @@ def _mount_volume(volume: Message, root: str) -> None:
         os.makedirs(target, exist_ok=True)
         kernel.mount("tmpfs", target, "tmpfs", options=volume.get("options", ""))
         return
+    if volume.get("make"):
+        os.makedirs(source, exist_ok=True)
     if os.path.isdir(source):
         os.makedirs(target, exist_ok=True)
     elif not os.path.exists(target):
