@@ -13,11 +13,13 @@ import asyncio
 import json
 import os
 import queue
+import socket
 import statistics
 import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -176,7 +178,7 @@ def run(counts: Sequence[int] = (100, 1000), rounds: int = ROUNDS) -> dict[str, 
         figures[f"remove_ratio_{count}"] = round(middle["remove"] / middle["floor_remove"], 2)
         figures[f"down_seconds_{count}"] = round(middle["down"], 3)
         figures[f"down_gone_seconds_{count}"] = round(middle["gone"], 3)
-    return figures
+    return figures | asyncio.run(_first_connections(min(max(counts), 1000)))
 
 
 def _one_round(count: int) -> dict[str, float]:
@@ -190,6 +192,46 @@ def _one_round(count: int) -> dict[str, float]:
         _settle()
     seconds |= asyncio.run(_netemu_round(count))
     return seconds
+
+
+async def _first_connections(count: int) -> dict[str, float]:
+    """First TCP connection to every pod of one node: from the node, and from one of the pods."""
+    product = Netemu(count)
+    await product.open()
+    await product.add()
+    pods = list(product.pods.sandboxes().values())
+    listeners = []
+    for pod in pods:
+        listener = netns.socket_in(pod.netns, socket.AF_INET, socket.SOCK_STREAM)
+        listener.bind(("", 80))
+        listener.listen()
+        listeners.append(listener)
+    figures: dict[str, float] = {}
+    for source, path in (("node", netns.path_of("bench.node-1")), ("pod", pods[0].netns)):
+        addresses = [pod.ips[0] for pod in pods[1:]]
+        times = await netns.await_in(path, lambda addresses=addresses: _connect_all(addresses))
+        figures[f"first_connection_from_{source}_failed"] = len(addresses) - len(times)
+        figures[f"first_connection_from_{source}_p50_us"] = round(statistics.median(times) * 1e6)
+        p99 = times[int(len(times) * 0.99)]
+        figures[f"first_connection_from_{source}_p99_us"] = round(p99 * 1e6)
+    for listener in listeners:
+        listener.close()
+    product.close()
+    await asyncio.to_thread(product.down)
+    return figures
+
+
+def _connect_all(addresses: Sequence[str]) -> list[float]:
+    """Seconds of each connection that was made, sorted."""
+    times = []
+    for address in addresses:
+        with socket.socket() as client:
+            client.settimeout(3)
+            start = time.perf_counter()
+            with suppress(OSError):
+                client.connect((address, 80))
+                times.append(time.perf_counter() - start)
+    return sorted(times)
 
 
 async def _netemu_round(count: int) -> dict[str, float]:
