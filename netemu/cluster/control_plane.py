@@ -36,7 +36,7 @@ from netemu.node.outside_hosts import OutsideHosts
 
 API_PORT = 6443
 """Where pods find the API, on the machine's end of the underlay."""
-START_LIMIT = 60.0
+START_LIMIT = 30.0
 """Seconds until a start that is not ready counts as failed."""
 
 
@@ -104,8 +104,7 @@ class ControlPlane:
                 limit.reschedule(None)
         except TimeoutError:
             raise NetemuError(
-                f"the cluster was not ready after {START_LIMIT:g} s",
-                hint=f"look into {self._config.run_dir}/daemon.log",
+                f"the cluster was not ready after {START_LIMIT:g} s", hint="netemu doctor"
             ) from None
         finally:
             self._fabric.close()

@@ -12,12 +12,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from netemu.cluster import state
 from netemu.cluster.down import remove
+from netemu.cluster.preflight import check_space
 from netemu.config import ClusterConfig
 from netemu.errors import NetemuError
 
@@ -41,6 +43,7 @@ def up(config: ClusterConfig, *, progress: Progress = lambda text: None) -> UpRe
     A cluster that runs already is a NetemuError. What a dead daemon left is adopted, with the
     settings it was made with. When the first start fails, nothing is left.
     """
+    check_space(config)
     with state.lock(config.name):
         running = state.daemon(config.name)
         if running is not None:
@@ -52,9 +55,9 @@ def up(config: ClusterConfig, *, progress: Progress = lambda text: None) -> UpRe
         if adopted:
             config = state.load_config(config.name)
             progress(f'adopting cluster "{config.name}"')
-        else:
-            state.save_config(config)
         try:
+            if not adopted:
+                state.save_config(config)
             details = _start(config, progress)
         except BaseException:
             if not adopted:
@@ -96,6 +99,10 @@ def _start(config: ClusterConfig, progress: Progress) -> dict[str, Any]:
         state.record_daemon(config, child.pid)
         os.write(go_write, b"1")
         details = _follow(say_read, progress)
+    except NetemuError as error:  # its log goes with the cluster: say now what it complained of
+        raise NetemuError(
+            "\n".join([str(error), *_complaints(log_file)]), hint=error.hint
+        ) from error
     finally:
         os.close(go_write)
     if details is None:
@@ -126,6 +133,12 @@ def _messages(descriptor: int) -> Iterator[dict[str, Any]]:
     with os.fdopen(descriptor, "rb") as pipe:
         for line in pipe:
             yield msgspec.json.decode(line)
+
+
+def _complaints(log_file: Path, most: int = 5) -> list[str]:
+    """The last warnings and errors of the daemon's log."""
+    lines = log_file.read_text(errors="replace").splitlines()
+    return [line for line in lines if " WARNING " in line or " ERROR " in line][-most:]
 
 
 def _tail(text: str, lines: int = 12) -> str:
