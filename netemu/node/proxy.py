@@ -28,7 +28,7 @@ from netemu.node.healthcheck import HealthServers, ServiceHealth
 from netemu.node.proxyfamily import FamilyProxy
 from netemu.proxy.endpoints import Service
 from netemu.proxy.model import SELECTOR, Family, NodeView, service_of_slice
-from netemu.proxy.services import desired_services, local_ready_addresses, seen_from
+from netemu.proxy.services import SharedDecisions, local_ready_addresses, seen_from
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,10 @@ class NodeProxy:
         *,
         clock: Clock | None = None,
         events: EventRecorder | None = None,
+        decisions: SharedDecisions | None = None,
     ) -> None:
+        """`decisions` may be one for all nodes of a process: they read each object once then."""
+        self._decisions = decisions or SharedDecisions()
         self.options = options or ProxyOptions()
         self._client, self._name, self._path = client, node_name, path
         self._clock, self._events = clock or SystemClock(), events
@@ -254,7 +257,9 @@ class NodeProxy:
         ]
 
         def decide() -> dict[str, tuple[Service, ...]]:
-            return {key: desired_services(obj, slices, view) for key, obj, slices in inputs}
+            return {
+                key: self._decisions.decide(key, obj, slices, view) for key, obj, slices in inputs
+            }
 
         return decide() if len(inputs) <= _INLINE else await asyncio.to_thread(decide)
 

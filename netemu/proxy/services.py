@@ -1,14 +1,18 @@
-"""From one Service and its EndpointSlices to what a compiler takes."""
+"""From one Service and its EndpointSlices to what a compiler takes.
+
+The agents of one process get the same objects, so `SharedDecisions` reads each of them once. What
+does not depend on the node is even one value for all nodes, which the flat mode's encoder uses.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from netemu.api import meta
 from netemu.api.kind import Object
 from netemu.proxy.endpoints import Service, decide
-from netemu.proxy.model import NodeView, endpoints_of, service_ports
+from netemu.proxy.model import Endpoint, NodeView, ServicePort, endpoints_of, service_ports
 
 ZONE_LABEL = "topology.kubernetes.io/zone"
 
@@ -21,10 +25,66 @@ def desired_services(
     if not ports:
         return ()
     endpoints = endpoints_of(slices, node.family)
-    return tuple(
-        Service(port, decide(port, endpoints.get((port.port_name, port.protocol), ()), node))
-        for port in ports
-    )
+    return tuple(_decided(port, endpoints, node) for port in ports)
+
+
+@dataclass(frozen=True, slots=True)
+class _Parsed:
+    """What one Service and its slices say; kept while the very same objects come again."""
+
+    service: Object
+    slices: tuple[Object, ...]
+    ports: tuple[ServicePort, ...]
+    endpoints: dict[tuple[str, str], tuple[Endpoint, ...]]
+    everywhere: tuple[Service, ...] | None
+    """The answer for all nodes, when it is one."""
+
+    def is_of(self, service: Object, slices: Sequence[Object]) -> bool:
+        return (
+            self.service is service
+            and len(self.slices) == len(slices)
+            and all(a is b for a, b in zip(self.slices, slices, strict=True))
+        )
+
+
+def _is_everywhere(port: ServicePort, endpoints: Sequence[Endpoint]) -> bool:
+    hinted = any(e.zone_hints or e.node_hints for e in endpoints)
+    return not port.uses_local_endpoints and not hinted
+
+
+@dataclass(slots=True)
+class SharedDecisions:
+    """`desired_services` for several nodes; objects must never be changed in place."""
+
+    _known: dict[tuple[str, int], _Parsed] = field(default_factory=dict)
+
+    def decide(
+        self, key: str, service: Object | None, slices: Sequence[Object], node: NodeView
+    ) -> tuple[Service, ...]:
+        """The answer of `desired_services` for the Service `key`."""
+        if service is None:
+            self._known.pop((key, node.family), None)
+            return ()
+        parsed = self._known.get((key, node.family))
+        if parsed is None or not parsed.is_of(service, slices):
+            parsed = self._known[key, node.family] = self._parse(service, slices, node)
+        if parsed.everywhere is not None:
+            return parsed.everywhere
+        return tuple(_decided(port, parsed.endpoints, node) for port in parsed.ports)
+
+    def _parse(self, service: Object, slices: Sequence[Object], node: NodeView) -> _Parsed:
+        ports = service_ports(service, node.family)
+        endpoints = endpoints_of(slices, node.family) if ports else {}
+        everywhere = None
+        if all(_is_everywhere(p, endpoints.get((p.port_name, p.protocol), ())) for p in ports):
+            everywhere = tuple(_decided(port, endpoints, node) for port in ports)
+        return _Parsed(service, tuple(slices), ports, endpoints, everywhere)
+
+
+def _decided(
+    port: ServicePort, endpoints: dict[tuple[str, str], tuple[Endpoint, ...]], node: NodeView
+) -> Service:
+    return Service(port, decide(port, endpoints.get((port.port_name, port.protocol), ()), node))
 
 
 def seen_from(node: Object | None, view: NodeView) -> NodeView:

@@ -31,7 +31,7 @@ def _load() -> ModuleType:
 
 
 scenario: Any = _load()
-SEEDS = int(os.environ.get("NETEMU_FUZZ", "300"))
+SEEDS = int(os.environ.get("NETEMU_FUZZ", "200"))
 CHUNK = 50
 
 
