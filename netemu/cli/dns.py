@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import socket
 from collections.abc import Sequence
@@ -52,20 +51,25 @@ def dns() -> None:
     metavar="ADDR:PORT",
     help="Instead of port 53.",
 )
-def serve(objects: tuple[Path, ...], corefile: Path | None, listen: tuple[str, ...]) -> int:
+@click.option(
+    "--workers", type=click.IntRange(1, 64), default=1, help="Processes that share the port."
+)
+def serve(
+    objects: tuple[Path, ...], corefile: Path | None, listen: tuple[str, ...], workers: int
+) -> int:
     """Serve a fixed set of objects over DNS, without a cluster and without root."""
     import argparse
 
     from netemu import log
     from netemu.dns.__main__ import listen_address
-    from netemu.dns.process import Options, serve
+    from netemu.dns.process import Options, run
 
     log.configure("INFO")
     try:
         addresses = tuple(listen_address(text) for text in listen)
     except argparse.ArgumentTypeError as error:
         raise click.BadParameter(str(error), param_hint="--listen") from None
-    return asyncio.run(serve(Options(objects=objects, corefile=corefile, listen=addresses)))
+    return run(Options(objects=objects, corefile=corefile, listen=addresses, workers=workers))
 
 
 @dns.command(cls=ObjectCommand)

@@ -10,18 +10,20 @@ the API as `dns/POD`. Ends on SIGTERM and SIGINT, after the lame duck of `health
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from netemu import log as logs
-from netemu.dns.process import Options, serve
+from netemu.dns.process import Options, run
 from netemu.errors import NetemuError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    words = _parser().parse_args(argv)
+    parser = _parser()
+    words = parser.parse_args(argv)
+    if words.workers > 1 and (words.api or any(port == 0 for _, port in words.listen)):
+        parser.error("--workers goes with --objects and a fixed port only")
     logs.configure(words.log_level)
     options = Options(
         api=words.api,
@@ -32,10 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         listen=tuple(words.listen),
         resolv_conf=words.resolv_conf,
         local=tuple(words.local_address),
-        reuse_port=words.reuse_port,
+        workers=words.workers,
     )
     try:
-        return asyncio.run(serve(options))
+        return run(options)
     except NetemuError as error:
         sys.stderr.write(f"error: {error}\n")
         if error.hint:
@@ -66,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--resolv-conf", type=Path, default=Path("/etc/resolv.conf"))
     parser.add_argument("--local-address", action="append", default=[], help="for NS records")
-    parser.add_argument("--reuse-port", action="store_true", help="share the ports (SO_REUSEPORT)")
+    parser.add_argument("--workers", type=int, default=1, help="processes; not with --api")
     parser.add_argument("--log-level", default="INFO")
     return parser
 

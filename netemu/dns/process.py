@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import logging
+import os
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -35,15 +37,58 @@ class Options:
     resolv_conf: Path = Path("/etc/resolv.conf")
     local: tuple[str, ...] = ()
     """Our own addresses, as NS records tell them; empty: those of the interfaces."""
-    reuse_port: bool = False
+    workers: int = 1
+    """Processes that share the DNS ports (SO_REUSEPORT); only the first serves metrics and probes.
+    Not with `api`: progress must be one process's."""
 
 
 class _Stopped(Exception):
     """Ends the task group."""
 
 
-async def serve(options: Options, *, started: Callable[[Server], None] | None = None) -> int:
-    """Run until a signal; the exit code. Raises NetemuError when it cannot start."""
+def run(options: Options) -> int:
+    """Serve with all workers; the exit code. Blocks."""
+    children = [_fork(options) for _ in range(options.workers - 1)]
+    try:
+        return asyncio.run(serve(options))
+    finally:
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGTERM)
+        for child in children:
+            os.waitpid(child, 0)
+
+
+def _fork(options: Options) -> int:
+    """A further worker; returns in the parent only."""
+    parent = os.getpid()
+    child = os.fork()
+    if child:
+        return child
+    code = 1
+    try:
+        die_with(parent)
+        code = asyncio.run(serve(options, pages=False))
+    except NetemuError as error:
+        log.error(str(error))
+    finally:
+        os._exit(code)
+
+
+def die_with(parent: int) -> None:
+    """Let the kernel end this process when its parent ends; prctl(2) PR_SET_PDEATHSIG."""
+    import ctypes
+
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+    if os.getppid() != parent:
+        os._exit(0)
+
+
+async def serve(options: Options, *, pages: bool = True) -> int:
+    """Run until a signal; the exit code. Raises NetemuError when it cannot start.
+
+    Without `pages`, nothing is served over HTTP.
+    """
     stop, fatal = asyncio.Event(), list[str]()
 
     def leave(why: str) -> None:
@@ -57,10 +102,8 @@ async def serve(options: Options, *, started: Callable[[Server], None] | None = 
         async with asyncio.TaskGroup() as group:
             runtime = Runtime(group, resolv_conf=options.resolv_conf, local=options.local)
             runtime.exit = leave
-            server = await _start(runtime, options)
+            server = await _start(runtime, options, pages)
             _settle()
-            if started is not None:
-                started(server)
             await stop.wait()
             if not fatal:
                 await server.stop()
@@ -79,12 +122,13 @@ def _first(errors: BaseExceptionGroup[NetemuError]) -> NetemuError:
     return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
 
 
-async def _start(runtime: Runtime, options: Options) -> Server:
+async def _start(runtime: Runtime, options: Options, pages: bool) -> Server:
     server = Server(
         runtime,
         listen=options.listen,
         source=str(options.corefile or options.configmap if options.api else "Corefile"),
-        reuse_port=options.reuse_port,
+        reuse_port=options.workers > 1,
+        pages=pages,
     )
     if options.api:
         text = await _from_api(runtime, server, options)

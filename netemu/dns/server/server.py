@@ -57,11 +57,14 @@ class Server:
         listen: Sequence[Address] = (),
         source: str = "Corefile",
         reuse_port: bool = False,
+        pages: bool = True,
     ) -> None:
         self.runtime = runtime
         self.listen = listen
         self.source = source
         self.reuse_port = reuse_port
+        self.pages = pages
+        """Whether to serve metrics and probes."""
         self.text = ""
         self.instance: Instance | None = None
         self.listeners: dict[Address, Listeners] = {}
@@ -115,7 +118,7 @@ class Server:
             for address in new.chains:
                 if address not in self.listeners:
                     opened[address] = await self._open(address)
-            for address in new.pages:
+            for address in new.pages if self.pages else ():
                 if address not in self.http:
                     pages[address] = await self._open_http(address)
         except BaseException:
