@@ -95,7 +95,11 @@ class Cluster:
         config = ClusterConfig(name="test")
         self.kubelet = Kubelet()
         self.server = ApiServer(
-            config, store=MemoryStore(), socket=self.socket, kubelets=lambda node: self.kubelet
+            config,
+            store=MemoryStore(),
+            socket=self.socket,
+            pki=self.socket.with_name("pki"),
+            kubelets=lambda node: self.kubelet,
         )
         ready = asyncio.Event()
         async with asyncio.TaskGroup() as group:
