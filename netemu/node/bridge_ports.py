@@ -34,3 +34,13 @@ def wait_forwarding(
         if not missing or time.monotonic() > deadline:
             return missing
         time.sleep(_PAUSE)
+
+
+def wait_operational(netlink: NetlinkSocket, index: int, *, patience: float = PATIENCE) -> bool:
+    """Block until a link can send; False when it cannot after `patience`."""
+    deadline = time.monotonic() + patience
+    while not observe_operational(netlink, index):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_PAUSE)
+    return True

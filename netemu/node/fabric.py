@@ -22,7 +22,7 @@ from netemu.config import ClusterConfig
 from netemu.errors import ConfigError
 from netemu.node import fabric_state, machine_link, netns, netns_directory, node_subnet
 from netemu.node import machine as machines
-from netemu.node.bridge_ports import wait_forwarding
+from netemu.node.bridge_ports import wait_forwarding, wait_operational
 from netemu.node.hardware import mac_of
 from netemu.node.inet_messages import (
     add_address,
@@ -83,7 +83,7 @@ class Fabric:
 
     async def set_power(self, name: str, on: bool) -> None:
         """Pull or plug the machine's cable: a node that is off is one that nobody reaches."""
-        await self._thread.do(self._set_power, self._machines[name].port, on)
+        await self._thread.do(self._set_power, self._machines[name], on)
 
     def close(self) -> None:
         """End the work in hand and close sockets; the fabric stays."""
@@ -107,11 +107,12 @@ class Fabric:
             self._build_machine_link()
         self._build_all(list(self._machines.values()))
 
-    def _set_power(self, port: int, on: bool) -> None:
+    def _set_power(self, machine: Machine, on: bool) -> None:
         fabric = self._sockets[""]
-        fabric.request([set_link(port, up=on)])
+        fabric.request([set_link(machine.port, up=on)])
         if on:
-            wait_forwarding(fabric, SWITCH, [port])
+            wait_forwarding(fabric, SWITCH, [machine.port])
+            wait_operational(self._sockets[machine.name], machines.ETH0)
 
     def _choose_subnet(self) -> str:
         if self._config.node_subnet:

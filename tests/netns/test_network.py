@@ -18,6 +18,7 @@ from netemu.node import netns
 
 pytestmark = [pytest.mark.netns, pytest.mark.needs("veth", "bridge", "vxlan", "iptables")]
 
+host_state = sys.modules["host_state"]
 emulated = sys.modules["emulated"].emulated
 EmulatedNetwork = sys.modules["emulated"].EmulatedNetwork
 
@@ -220,6 +221,18 @@ async def test_removed_pods_are_gone_and_their_addresses_rest(network: EmulatedN
 async def test_adding_a_pod_twice_changes_nothing(network: EmulatedNetwork) -> None:
     first = network.pods["a"]
     assert await network.add_pod("node-1", "a") == first
+
+
+async def test_the_machine_itself_gets_a_link_and_a_route_and_nothing_else() -> None:
+    before = host_state.observe()
+    async with emulated(CONFIG, pods=PODS):
+        during = host_state.observe()
+    assert during.links - before.links == {"ne-net"}
+    assert during.rules == before.rules
+    changed = during.settings ^ before.settings
+    assert [line for line in changed if "/ne-net/" not in line] == []
+    routes = [line for line in during.routes - before.routes if "table local" not in line]
+    assert routes == ["ip: 172.30.0.0/24 dev ne-net proto kernel scope link src 172.30.0.1"]
 
 
 async def test_hosts_may_have_addresses_of_elsewhere() -> None:
