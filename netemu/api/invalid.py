@@ -48,7 +48,9 @@ def not_found(field: str, value: Any) -> Cause:
 
 
 def not_supported(field: str, value: Any, supported: Iterable[str]) -> Cause:
-    words = ", ".join(show(word) for word in sorted(supported))
+    """`supported` in the order in which the real server lists them; a set is sorted."""
+    listed = sorted(supported) if isinstance(supported, (set, frozenset)) else supported
+    words = ", ".join(show(word) for word in listed)
     return Cause(
         field,
         "FieldValueNotSupported",

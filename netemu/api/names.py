@@ -53,7 +53,7 @@ def _checker(limit: int, match: Callable[[str], Any], message: str) -> Callable[
     return lru_cache(maxsize=4096)(check)
 
 
-dns1123_label = _checker(
+_dns1123_label = _checker(
     63,
     _label,
     _regex(
@@ -74,6 +74,15 @@ dns1123_subdomain = _checker(
         "example.com",
     ),
 )
+
+
+def dns1123_label(text: str) -> list[str]:
+    wrong = _dns1123_label(text)
+    if wrong and _subdomain(text) and "." in text:
+        return [*wrong[:-1], "must not contain dots"]
+    return wrong
+
+
 dns1035_label = _checker(
     63,
     _label_1035,
@@ -160,7 +169,7 @@ def port_name(text: str) -> list[str]:
     """An IANA service name: at most 15 characters with a letter."""
     wrong = []
     if len(text) > 15:
-        wrong.append("must be no more than 15 characters")
+        wrong.append(too_long(15))
     if not _port_charset(text):
         wrong.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
     if not any(letter in "abcdefghijklmnopqrstuvwxyz" for letter in text):

@@ -17,6 +17,7 @@ from netemu.api.labelrules import check_labels
 
 ANNOTATIONS_LIMIT = 256 * 1024
 IMMUTABLE = "field is immutable"
+_FINALIZERS = frozenset(("kubernetes", "orphan", "foregroundDeletion"))
 _FIXED = (
     "name",
     "namespace",
@@ -56,9 +57,23 @@ def check_metadata(kind: Kind, obj: Object, old: Object | None) -> list[Cause]:
         causes += check_annotations(metadata["annotations"], "metadata.annotations")
     if metadata.get("ownerReferences"):
         causes += _check_owners(metadata["ownerReferences"], "metadata.ownerReferences")
-    for finalizer in metadata.get("finalizers") or ():
-        wrong = names.qualified_name(finalizer)
-        causes += [invalid("metadata.finalizers", finalizer, why) for why in wrong]
+    if metadata.get("finalizers"):
+        standard = kind.open_api is None
+        causes += _check_finalizers(metadata["finalizers"], "metadata.finalizers", standard)
+    return causes
+
+
+def _check_finalizers(finalizers: list[str], path: str, standard: bool) -> list[Cause]:
+    """`standard`: a built-in kind's finalizers without a domain must be well-known ones."""
+    causes: list[Cause] = []
+    for index, finalizer in enumerate(finalizers):
+        causes += [invalid(path, finalizer, why) for why in names.qualified_name(finalizer)]
+        if standard and "/" not in finalizer and finalizer not in _FINALIZERS:
+            message = "name is neither a standard finalizer name nor is it fully qualified"
+            causes.append(invalid(f"{path}[{index}]", finalizer, message))
+    if {"orphan", "foregroundDeletion"} <= set(finalizers):
+        message = "finalizer orphan and foregroundDeletion cannot be both set"
+        causes.append(invalid(path, finalizers, message))
     return causes
 
 

@@ -67,6 +67,15 @@ def format(value: Fraction | int, family: str = "decimal") -> str:
     return _decimal(value, exponent=family == "exponent")
 
 
+@lru_cache(maxsize=4096)
+def is_canonical(text: str | int | float) -> bool:
+    """Whether the API server would store `text` as it is. False when it cannot be read."""
+    try:
+        return isinstance(text, str) and canonical(text) == text
+    except ValueError:
+        return False
+
+
 def canonical(text: str | int | float) -> str:
     """`text` as the API server prints it: `1000m` → `1`, `1024Mi` → `1Gi`."""
     value, family = _parse(str(text))

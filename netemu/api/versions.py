@@ -14,6 +14,7 @@ from functools import cache
 
 from netemu.api.conversion import endpointslice, event, horizontalpodautoscaler
 from netemu.api.kind import Kind, Object
+from netemu.errors import ApiError
 
 Convert = Callable[[Object], Object]
 
@@ -55,12 +56,19 @@ def served(kind: Kind) -> list[Kind]:
 
 
 def to_stored(kind: Kind, obj: Object) -> Object:
-    """`obj`, in any served version, in the stored one. Shares parts with `obj`."""
+    """`obj`, in any served version, in the stored one. Shares parts with `obj`.
+
+    ApiError BadRequest when it is too misshapen to be converted.
+    """
     version = obj.get("apiVersion")
-    if version == kind.api_version or not version:
+    if version == kind.api_version or not isinstance(version, str) or not version:
         return obj
     found = _CONVERSIONS.get((*_split(version), kind.kind))
-    converted = found[0](obj) if found else dict(obj)
+    try:
+        converted = found[0](obj) if found else dict(obj)
+    except (AttributeError, KeyError, TypeError, ValueError) as problem:
+        message = f"{kind.kind} in version {version!r} cannot be converted: {problem}"
+        raise ApiError("BadRequest", message) from problem
     converted["apiVersion"] = kind.api_version
     return converted
 

@@ -24,8 +24,8 @@ def _validate(obj: Object, old: Object | None) -> list[Cause]:
     return causes + check_sealed(obj, old, "data", "binaryData")
 
 
-def _count(obj: Object, now: float) -> str:
-    return str(len(obj.get("data") or {}) + len(obj.get("binaryData") or {}))
+def _count(obj: Object, now: float) -> int:
+    return len(obj.get("data") or {}) + len(obj.get("binaryData") or {})
 
 
 CONFIG_MAPS = Kind(

@@ -10,6 +10,7 @@ from netemu.api.cells import AGE, NAME, NONE, at, selector
 from netemu.api.duration import since
 from netemu.api.invalid import invalid, not_supported, required
 from netemu.api.kind import Cause, Column, Kind, Object
+from netemu.api.kinds.deployment import prepare_empty
 from netemu.api.objectrules import not_negative
 from netemu.api.podspec.jobs import check_job_spec, default_job_spec
 
@@ -127,6 +128,7 @@ CRON_JOBS = Kind(
     subresources=frozenset(("status",)),
     has_generation=True,
     default=_default,
+    prepare=prepare_empty,
     validate=_validate,
     columns=(
         NAME,

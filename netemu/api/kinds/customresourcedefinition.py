@@ -88,7 +88,9 @@ def _check_names(given: Object) -> list[Cause]:
         if not value:
             causes.append(required(where))
         else:
-            causes += [invalid(where, value, why) for why in names.dns1035_label(value.lower())]
+            mixed = "may have mixed case, but should otherwise match: " if "ind" in key else ""
+            wrong = names.dns1035_label(value.lower() if mixed else value)
+            causes += [invalid(where, value, mixed + why) for why in wrong]
     for key in ("shortNames", "categories"):
         for index, value in enumerate(given.get(key) or ()):
             wrong = names.dns1035_label(value)
@@ -126,7 +128,8 @@ def _check_schema(schema: Object | None, path: str) -> list[Cause]:
         return [required(path, "schemas are required")]
     if root.get("type") != "object":
         if not root.get("type"):
-            return [required(f"{path}.type", "must not be empty at the root")]
+            at_root = required(f"{path}.type", "must not be empty at the root")
+            return [at_root, *_check_structural({**root, "type": "object"}, path)]
         return [invalid(f"{path}.type", root["type"], "must be object at the root")]
     return list(_check_structural(root, path))
 

@@ -11,6 +11,14 @@ from netemu.api.podspec.defaults import default_template
 from netemu.api.podspec.template import check_workload
 from netemu.api.rollout import check_amount, is_zero
 
+_COUNTS = (
+    "currentNumberScheduled",
+    "desiredNumberScheduled",
+    "numberMisscheduled",
+    "numberReady",
+)
+"""Counts that a status always has."""
+
 
 def _default(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
@@ -31,9 +39,14 @@ def _default(obj: Object) -> None:
     default_template(spec.setdefault("template", {}))
 
 
+def _prepare(obj: Object, old: Object | None) -> None:
+    if old is None:
+        obj["status"] = dict.fromkeys(_COUNTS, 0)
+
+
 def _validate(obj: Object, old: Object | None) -> list[Cause]:
     spec = obj.get("spec") or {}
-    causes = check_workload(spec, "DaemonSet")
+    causes = check_workload(spec, "DaemonSet", needs_selector=False)
     causes += not_negative(spec, "spec", "minReadySeconds", "revisionHistoryLimit")
     causes += _check_strategy(spec.get("updateStrategy") or {})
     return causes + (immutable(obj, old, "selector") if old is not None else [])
@@ -86,6 +99,7 @@ DAEMON_SETS = Kind(
     subresources=frozenset(("status",)),
     has_generation=True,
     default=_default,
+    prepare=_prepare,
     validate=_validate,
     validate_status=_validate_status,
     columns=(

@@ -39,6 +39,12 @@ def _default(obj: Object) -> None:
     default_template(spec.setdefault("template", {}))
 
 
+def prepare_empty(obj: Object, old: Object | None) -> None:
+    """A status that is there, and empty."""
+    if old is None:
+        obj["status"] = {}
+
+
 def _validate(obj: Object, old: Object | None) -> list[Cause]:
     spec = obj.get("spec") or {}
     causes = not_negative(
@@ -104,6 +110,7 @@ DEPLOYMENTS = Kind(
     scale=ScalePaths(),
     has_generation=True,
     default=_default,
+    prepare=prepare_empty,
     validate=_validate,
     validate_status=_validate_status,
     columns=(

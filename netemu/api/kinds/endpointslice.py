@@ -19,6 +19,8 @@ MAX_PORTS = 20000
 
 
 def _default(obj: Object) -> None:
+    if obj.get("endpoints") is None:
+        obj["endpoints"] = []
     for port in obj.get("ports") or ():
         if port.get("name") is None:
             port["name"] = ""

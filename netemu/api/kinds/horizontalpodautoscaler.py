@@ -20,6 +20,7 @@ _SOURCES = {
     "External": "external",
     "ContainerResource": "containerResource",
 }
+_TARGETS = ("Utilization", "Value", "AverageValue")
 _SELECT = ("Disabled", "Max", "Min")
 _UP: Object = {
     "stabilizationWindowSeconds": 0,
@@ -48,6 +49,11 @@ def _default(obj: Object) -> None:
             given = behavior.get(side) or {}
             known = {key: value for key, value in given.items() if value is not None}
             behavior[side] = {**copy.deepcopy(rules), **known}
+
+
+def _prepare(obj: Object, old: Object | None) -> None:
+    if old is None:
+        obj["status"] = {"currentReplicas": 0, "desiredReplicas": 0, "currentMetrics": None}
 
 
 def _validate(obj: Object, old: Object | None) -> list[Cause]:
@@ -105,6 +111,14 @@ def _check_metric(metric: Object, path: str) -> list[Cause]:
     if not target.get("type"):
         message = "must specify a metric target type"
         causes.append(required(f"{path}.{wanted}.target.type", message))
+    elif target["type"] not in _TARGETS:
+        message = "must be either Utilization, Value, or AverageValue"
+        causes.append(invalid(f"{path}.{wanted}.target.type", target["type"], message))
+    if wanted in ("resource", "containerResource") and not (
+        target.get("averageUtilization") or target.get("averageValue")
+    ):
+        message = "must set either a target raw value or a target utilization"
+        causes.append(required(f"{path}.{wanted}.target.averageUtilization", message))
     for key in ("value", "averageValue", "averageUtilization"):
         value = target.get(key)
         if isinstance(value, int) and value < 1:
@@ -132,7 +146,7 @@ def _check_rules(rules: Object, path: str) -> list[Cause]:
         for key in ("value", "periodSeconds"):
             if (policy.get(key) or 0) <= 0:
                 message = "must be greater than zero"
-                causes.append(invalid(f"{where}.{key}", policy.get(key), message))
+                causes.append(invalid(f"{where}.{key}", policy.get(key) or 0, message))
         if (policy.get("periodSeconds") or 0) > MAX_PERIOD:
             message = f"must be less than or equal to {MAX_PERIOD}"
             causes.append(invalid(f"{where}.periodSeconds", policy["periodSeconds"], message))
@@ -196,6 +210,7 @@ HORIZONTAL_POD_AUTOSCALERS = Kind(
     aliases=(("autoscaling", "v1"),),
     subresources=frozenset(("status",)),
     default=_default,
+    prepare=_prepare,
     validate=_validate,
     validate_status=_validate_status,
     columns=(

@@ -16,6 +16,11 @@ _BAD_PARTS = ("//", "/./", "/../", "%2f", "%2F")
 _BAD_ENDS = ("/..", "/.")
 
 
+def _prepare(obj: Object, old: Object | None) -> None:
+    if old is None:
+        obj["status"] = {"loadBalancer": {}}
+
+
 def _validate(obj: Object, old: Object | None) -> list[Cause]:
     spec = obj.get("spec") or {}
     causes: list[Cause] = []
@@ -95,11 +100,11 @@ def _check_backend(backend: Object, path: str) -> list[Cause]:
             required(f"{path}.resource.{key}") for key in ("kind", "name") if not resource.get(key)
         ]
     if service is None:
-        return [required(path, "port name or number is required")]
-    return _check_service(service, f"{path}.service")
+        return [invalid(path, "", "resource or service backend is required")]
+    return _check_service(service, f"{path}.service", path)
 
 
-def _check_service(service: Object, path: str) -> list[Cause]:
+def _check_service(service: Object, path: str, backend: str) -> list[Cause]:
     causes: list[Cause] = []
     name = service.get("name") or ""
     if not name:
@@ -108,7 +113,7 @@ def _check_service(service: Object, path: str) -> list[Cause]:
         causes += [invalid(f"{path}.name", name, why) for why in names.dns1035_label(name)]
     port = service.get("port") or {}
     if port.get("name") and port.get("number"):
-        causes.append(invalid(path, "", "cannot set both port name & port number"))
+        causes.append(invalid(backend, "", "cannot set both port name & port number"))
     elif port.get("name"):
         wrong = names.port_name(port["name"])
         causes += [invalid(f"{path}.port.name", port["name"], why) for why in wrong]
@@ -116,7 +121,7 @@ def _check_service(service: Object, path: str) -> list[Cause]:
         wrong = names.port_number(port["number"])
         causes += [invalid(f"{path}.port.number", port["number"], why) for why in wrong]
     else:
-        causes.append(required(path, "port name or number is required"))
+        causes.append(required(backend, "port name or number is required"))
     return causes
 
 
@@ -151,6 +156,7 @@ INGRESSES = Kind(
     schema="io.k8s.api.networking.v1.Ingress",
     subresources=frozenset(("status",)),
     has_generation=True,
+    prepare=_prepare,
     validate=_validate,
     validate_status=validate_status,
     columns=(

@@ -36,7 +36,11 @@ def _validate(obj: Object, old: Object | None) -> list[Cause]:
 def _check_parameters(parameters: Object | None, path: str) -> list[Cause]:
     if parameters is None:
         return []
-    causes = [required(f"{path}.{key}") for key in ("kind", "name") if not parameters.get(key)]
+    causes = [
+        required(f"{path}.{key}", f"{key} is required")
+        for key in ("kind", "name")
+        if not parameters.get(key)
+    ]
     scope, space = parameters.get("scope"), parameters.get("namespace")
     if scope not in ("Cluster", "Namespace"):
         causes.append(not_supported(f"{path}.scope", scope, ("Cluster", "Namespace")))

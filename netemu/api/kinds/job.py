@@ -28,6 +28,8 @@ def _default(obj: Object) -> None:
 def _prepare(obj: Object, old: Object | None) -> None:
     """The selector is made from the Job's uid, unless its author insists on one."""
     spec = obj["spec"]
+    if old is None:
+        obj["status"] = {}
     if old is not None or spec.get("manualSelector"):
         return
     name, uid = meta.name(obj), meta.uid(obj)
@@ -35,6 +37,8 @@ def _prepare(obj: Object, old: Object | None) -> None:
     metadata = template["metadata"] = dict(template.get("metadata") or {})
     generated = {_UID: uid, "controller-uid": uid, _NAME: name, "job-name": name}
     metadata["labels"] = {**(metadata.get("labels") or {}), **generated}
+    if not obj["metadata"].get("labels"):
+        obj["metadata"]["labels"] = dict(metadata["labels"])
     selector = dict(spec.get("selector") or {})
     selector["matchLabels"] = {**(selector.get("matchLabels") or {}), _UID: uid}
     spec["selector"] = selector

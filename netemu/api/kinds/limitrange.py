@@ -77,7 +77,10 @@ def _check_limit(limit: Object, kind: str, path: str) -> list[Cause]:
     for side in _SIDES:
         for name, amount in (limit.get(side) or {}).items():
             causes += check_quantity(amount, f"{path}.{side}[{name}]")
-    return causes or _check_order(limit, path)
+    readable = all(
+        quantity.is_valid(amount) for side in _SIDES for amount in (limit.get(side) or {}).values()
+    )
+    return causes + (_check_order(limit, path) if readable else [])
 
 
 def _check_order(limit: Object, path: str) -> list[Cause]:

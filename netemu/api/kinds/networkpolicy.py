@@ -10,14 +10,15 @@ from netemu.api.cells import AGE, NAME, selector
 from netemu.api.invalid import forbidden, invalid, not_supported, required
 from netemu.api.kind import Cause, Column, Kind, Object
 from netemu.api.labelrules import check_label_selector
-from netemu.api.podspec.containers import PROTOCOLS
 from netemu.api.podspec.probes import check_port
 
-_TYPES = ("Egress", "Ingress")
+_TYPES = ("Ingress", "Egress")
+_PROTOCOLS = ("TCP", "UDP", "SCTP")
 
 
 def _default(obj: Object) -> None:
     spec = obj.setdefault("spec", {})
+    spec.setdefault("podSelector", {})
     for rule in (*(spec.get("ingress") or ()), *(spec.get("egress") or ())):
         for port in rule.get("ports") or ():
             if port.get("protocol") is None:
@@ -56,8 +57,8 @@ def _check_rule(rule: Object, side: str, path: str) -> list[Cause]:
 def _check_port(entry: Object, path: str) -> list[Cause]:
     causes: list[Cause] = []
     protocol, port, end = entry.get("protocol"), entry.get("port"), entry.get("endPort")
-    if protocol is not None and protocol not in PROTOCOLS:
-        causes.append(not_supported(f"{path}.protocol", protocol, PROTOCOLS))
+    if protocol is not None and protocol not in _PROTOCOLS:
+        causes.append(not_supported(f"{path}.protocol", protocol, _PROTOCOLS))
     if port is not None:
         causes += check_port(port, f"{path}.port")
     if end is None:

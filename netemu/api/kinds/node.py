@@ -131,7 +131,8 @@ def _fields(obj: Object) -> Mapping[str, str]:
 
 
 def _info(name: str, key: str, priority: int = 1, default: str = UNKNOWN) -> Column:
-    return Column(name, at("status", "nodeInfo", key, default=default), priority=priority)
+    found = at("status", "nodeInfo", key, default=default)
+    return Column(name, lambda obj, now: found(obj, now) or default, priority=priority)
 
 
 NODES = Kind(

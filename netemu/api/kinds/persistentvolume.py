@@ -5,7 +5,7 @@ from __future__ import annotations
 from netemu.api.cells import AGE, NAME, at
 from netemu.api.invalid import forbidden, not_supported, required
 from netemu.api.kind import Cause, Column, Kind, Object
-from netemu.api.podspec.resources import check_quantity
+from netemu.api.podspec.resources import check_positive
 
 ACCESS_MODES = {
     "ReadWriteOnce": "RWO",
@@ -77,7 +77,7 @@ def _validate(obj: Object, old: Object | None) -> list[Cause]:
     elif set(capacity) != {"storage"}:
         causes.append(not_supported("spec.capacity", sorted(capacity), ("storage",)))
     for name, amount in capacity.items():
-        causes += check_quantity(amount, f"spec.capacity[{name}]")
+        causes += check_positive(amount, f"spec.capacity[{name}]")
     policy = spec.get("persistentVolumeReclaimPolicy")
     if policy not in _RECLAIM:
         causes.append(not_supported("spec.persistentVolumeReclaimPolicy", policy, _RECLAIM))

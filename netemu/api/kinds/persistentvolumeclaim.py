@@ -8,7 +8,7 @@ from netemu.api.invalid import forbidden, required
 from netemu.api.kind import Cause, Column, Kind, Object
 from netemu.api.kinds.persistentvolume import access_modes, check_access_modes
 from netemu.api.labelrules import check_label_selector
-from netemu.api.podspec.resources import check_quantity
+from netemu.api.podspec.resources import check_positive
 
 _CHANGEABLE = frozenset(("resources", "volumeAttributesClassName"))
 _IMMUTABLE = (
@@ -39,7 +39,7 @@ def _validate(obj: Object, old: Object | None) -> list[Cause]:
     if amount is None:
         causes.append(required("spec.resources[storage]"))
     else:
-        causes += check_quantity(amount, "spec.resources[storage]")
+        causes += check_positive(amount, "spec.resources[storage]")
     if old is not None:
         before = old.get("spec") or {}
         changed = {

@@ -12,6 +12,14 @@ from netemu.api.rollout import check_amount
 _POLICIES = ("IfHealthyBudget", "AlwaysAllow")
 
 
+_COUNTS = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
+
+
+def _prepare(obj: Object, old: Object | None) -> None:
+    if old is None:
+        obj["status"] = dict.fromkeys(_COUNTS, 0)
+
+
 def _validate(obj: Object, old: Object | None) -> list[Cause]:
     spec = obj.get("spec") or {}
     causes: list[Cause] = []
@@ -30,8 +38,7 @@ def _validate(obj: Object, old: Object | None) -> list[Cause]:
 
 
 def _validate_status(obj: Object, old: Object | None) -> list[Cause]:
-    counts = ("disruptionsAllowed", "currentHealthy", "desiredHealthy", "expectedPods")
-    return not_negative(obj.get("status") or {}, "status", *counts)
+    return not_negative(obj.get("status") or {}, "status", *_COUNTS)
 
 
 def _amount(name: str, key: str) -> Column:
@@ -53,6 +60,7 @@ POD_DISRUPTION_BUDGETS = Kind(
     schema="io.k8s.api.policy.v1.PodDisruptionBudget",
     subresources=frozenset(("status",)),
     has_generation=True,
+    prepare=_prepare,
     validate=_validate,
     validate_status=_validate_status,
     columns=(

@@ -30,7 +30,7 @@ def _validate(obj: Object, old: Object | None) -> list[Cause]:
         causes.append(forbidden("value", message))
     policy = obj.get("preemptionPolicy")
     if policy not in ("Never", "PreemptLowerPriority"):
-        known = ("Never", "PreemptLowerPriority")
+        known = ("PreemptLowerPriority", "Never")
         causes.append(not_supported("preemptionPolicy", policy, known))
     if old is not None:
         if value != (old.get("value") or 0):

@@ -16,6 +16,12 @@ def _default(obj: Object) -> None:
     default_template(spec.setdefault("template", {}))
 
 
+def prepare_count(obj: Object, old: Object | None) -> None:
+    """A new workload has no pods yet, and says so: clients count on the number."""
+    if old is None:
+        obj["status"] = {"replicas": 0}
+
+
 def _validate(obj: Object, old: Object | None) -> list[Cause]:
     spec = obj.get("spec") or {}
     causes = check_workload(spec, "ReplicaSet")
@@ -41,6 +47,7 @@ REPLICA_SETS = Kind(
     scale=ScalePaths(),
     has_generation=True,
     default=_default,
+    prepare=prepare_count,
     validate=_validate,
     validate_status=_validate_status,
     fields=lambda obj: {"status.replicas": str((obj.get("status") or {}).get("replicas") or 0)},

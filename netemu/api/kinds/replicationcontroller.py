@@ -6,6 +6,7 @@ from netemu.api import cells
 from netemu.api.cells import AGE, CONTAINERS, IMAGES, NAME, integer
 from netemu.api.invalid import invalid, required
 from netemu.api.kind import Cause, Column, Kind, Object, ScalePaths
+from netemu.api.kinds.replicaset import prepare_count
 from netemu.api.labelrules import check_labels
 from netemu.api.objectrules import not_negative
 from netemu.api.podspec.defaults import default_template
@@ -66,6 +67,7 @@ REPLICATION_CONTROLLERS = Kind(
     scale=ScalePaths(),
     has_generation=True,
     default=_default,
+    prepare=prepare_count,
     validate=_validate,
     validate_status=_validate_status,
     fields=lambda obj: {"status.replicas": str((obj.get("status") or {}).get("replicas") or 0)},

@@ -56,6 +56,11 @@ def _default(obj: Object) -> None:
     default_template(spec.setdefault("template", {}))
 
 
+def _prepare(obj: Object, old: Object | None) -> None:
+    if old is None:
+        obj["status"] = {"replicas": 0, "availableReplicas": 0}
+
+
 def _validate(obj: Object, old: Object | None) -> list[Cause]:
     spec = obj.get("spec") or {}
     causes = _check_policies(spec)
@@ -122,6 +127,7 @@ STATEFUL_SETS = Kind(
     scale=ScalePaths(),
     has_generation=True,
     default=_default,
+    prepare=_prepare,
     validate=_validate,
     validate_status=_validate_status,
     columns=(

@@ -26,6 +26,7 @@ ALWAYS_THERE = frozenset(
         ("JobSpec", "template"),
         ("JobTemplateSpec", "metadata"),
         ("JobTemplateSpec", "spec"),
+        ("NetworkPolicySpec", "podSelector"),
         ("NodeDaemonEndpoints", "kubeletEndpoint"),
         ("NodeStatus", "daemonEndpoints"),
         ("NodeStatus", "nodeInfo"),

@@ -31,6 +31,12 @@ VOLUME_FIELDS = frozenset(
         "metadata.uid",
     )
 )
+_LABELS = (
+    ENV_FIELDS
+    | VOLUME_FIELDS
+    | {"spec.restartPolicy", "spec.schedulerName", "spec.hostNetwork", "status.phase"}
+)
+"""Field labels that pods have, of which each place takes only some."""
 RESOURCES = frozenset(
     f"{side}.{resource}"
     for side in ("limits", "requests")
@@ -83,8 +89,13 @@ def check_field(reference: Object, fields: frozenset[str], path: str) -> list[Ca
         return [required(f"{path}.fieldPath")]
     found = _SUBSCRIPT.fullmatch(named)
     if not found:
-        supported = named in fields
-        return [] if supported else [not_supported(f"{path}.fieldPath", named, fields)]
+        where = f"{path}.fieldPath"
+        if named in fields:
+            return []
+        if named in _LABELS:
+            return [not_supported(where, named, fields)]
+        message = f"error converting fieldPath: field label not supported: {named}"
+        return [invalid(where, named, message)]
     base, key = found.groups()
     if base == "metadata.annotations":
         return [invalid(path, key, why) for why in names.qualified_name(key.lower())]

@@ -8,6 +8,10 @@ from netemu.api.kind import Cause, Object
 from netemu.api.podspec.probes import NOT_NEGATIVE
 
 _STANDARD = frozenset(("cpu", "memory", "ephemeral-storage"))
+_KNOWN = frozenset(
+    ("storage", "pods", "services", "secrets", "configmaps", "persistentvolumeclaims")
+)
+"""Standard resources that a container may not ask for."""
 
 
 def check_resources(resources: Object, path: str) -> list[Cause]:
@@ -52,7 +56,10 @@ def check_amount(name: str, amount: str, path: str) -> list[Cause]:
     causes: list[Cause] = []
     if name not in _STANDARD:
         causes += [invalid(path, name, why) for why in names.qualified_name(name)]
-        if not causes and "/" not in name and not name.startswith("hugepages-"):
+        if "/" not in name and not name.startswith("hugepages-"):
+            if name not in _KNOWN:
+                message = "must be a standard resource type or fully qualified"
+                causes.append(invalid(path, name, message))
             causes.append(invalid(path, name, "must be a standard resource for containers"))
     return causes + check_quantity(amount, path)
 
@@ -64,3 +71,12 @@ def check_quantity(amount: str, path: str) -> list[Cause]:
     except ValueError as problem:
         return [invalid(path, amount, str(problem))]
     return [] if value >= 0 else [invalid(path, str(amount), NOT_NEGATIVE)]
+
+
+def check_positive(amount: str, path: str) -> list[Cause]:
+    """A quantity of storage, which cannot be nothing."""
+    try:
+        value = quantity.parse(amount)
+    except ValueError as problem:
+        return [invalid(path, amount, str(problem))]
+    return [] if value > 0 else [invalid(path, str(amount), "must be greater than zero")]

@@ -16,8 +16,8 @@ from netemu.api.podspec.scheduling import check_affinity, check_spread, check_to
 from netemu.api.podspec.security import check_pod_security
 from netemu.api.podspec.volumes import check_volumes
 
-_RESTART = ("Always", "Never", "OnFailure")
-_DNS = ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None")
+_RESTART = ("Always", "OnFailure", "Never")
+_DNS = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
 _MAX_INT32 = (1 << 31) - 1
 MAX_NAMESERVERS = 3
 MAX_SEARCHES = 32

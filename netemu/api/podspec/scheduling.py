@@ -9,7 +9,7 @@ from netemu.api.invalid import duplicate, forbidden, invalid, not_supported, req
 from netemu.api.kind import Cause, Object
 from netemu.api.labelrules import check_label_selector
 
-TAINT_EFFECTS = ("NoExecute", "NoSchedule", "PreferNoSchedule")
+TAINT_EFFECTS = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 _NODE_OPERATORS = ("In", "NotIn", "Exists", "DoesNotExist", "Gt", "Lt")
 _REQUIRED = "requiredDuringSchedulingIgnoredDuringExecution"
 _PREFERRED = "preferredDuringSchedulingIgnoredDuringExecution"
@@ -138,9 +138,8 @@ def _check_pod_term(term: Object, path: str) -> list[Cause]:
     key = term.get("topologyKey") or ""
     if not key:
         causes.append(required(f"{path}.topologyKey", "can not be empty"))
-    else:
-        causes += [invalid(f"{path}.topologyKey", key, why) for why in names.qualified_name(key)]
-    return causes
+    wrong = names.qualified_name(key)
+    return causes + [invalid(f"{path}.topologyKey", key, why) for why in wrong]
 
 
 def check_spread(constraints: list[Any], path: str) -> list[Cause]:

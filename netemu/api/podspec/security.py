@@ -11,7 +11,7 @@ from typing import Any
 from netemu.api.invalid import duplicate, invalid, not_supported, required
 from netemu.api.kind import Cause, Object
 
-_MAX_ID = (1 << 31) - 1
+_MAX_ID = (1 << 32) - 1
 _ID = f"must be between 0 and {_MAX_ID}, inclusive"
 _SEGMENT = "[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
 _SYSCTL = rf"({_SEGMENT}[\./])*{_SEGMENT}"

@@ -32,12 +32,15 @@ def check_workload(spec: Object, kind: str, *, needs_selector: bool = True) -> l
         causes += [required("spec.selector")] if needs_selector else []
     else:
         causes += check_label_selector(selector, "spec.selector")
-        if is_empty_selector(selector):
+    if causes and selector is not None:
+        causes.append(invalid("spec.selector", selector, "invalid label selector"))
+    else:
+        if selector is not None and is_empty_selector(selector):
             message = f"empty selector is invalid for {kind.lower()}"
             causes.append(invalid("spec.selector", selector, message))
-    labels = (template.get("metadata") or {}).get("labels") or {}
-    if not causes and not selectors.from_label_selector(selector).matches(labels):
-        causes.append(invalid("spec.template.metadata.labels", labels, MISMATCH))
+        labels = (template.get("metadata") or {}).get("labels") or {}
+        if not selectors.from_label_selector(selector).matches(labels):
+            causes.append(invalid("spec.template.metadata.labels", labels, MISMATCH))
     causes += check_template(template, "spec.template")
     return causes + check_always_restarts(template, kind)
 

@@ -2,7 +2,8 @@
 
 A well-formed object is recognised in one quick walk. Only when that fails, a second walk finds out
 what is wrong, in the words of the real server's decoder, and makes a copy without what does not
-belong: unknown fields and nulls, which a real server drops when it decodes into its types.
+belong: unknown fields and nulls, which a real server drops when it decodes into its types, and with
+quantities in their canonical form.
 """
 
 from __future__ import annotations
@@ -141,7 +142,7 @@ def _scalar_fits(value: Any, kind: type, node: Node) -> bool:
         case "int-or-string":
             return kind is int or kind is str
         case "quantity":
-            return (kind is str or kind is int or kind is float) and quantity.is_valid(value)
+            return kind is str and quantity.is_canonical(value)
         case "time":
             return kind is str and _RFC3339(value) is not None
         case "number":
@@ -197,9 +198,12 @@ class _Walk:
                 self.value(inner, node.element, f"{path}[{index}]", struct)
                 for index, inner in enumerate(value)
             ]
-        if not _scalar_fits(value, value.__class__, node):
-            return self._mismatch(value, node, path, struct)
-        return value
+        if _scalar_fits(value, value.__class__, node):
+            return value
+        scalar = value.__class__ in (str, int, float)
+        if shape == "quantity" and scalar and quantity.is_valid(value):
+            return quantity.canonical(value)
+        return self._mismatch(value, node, path, struct)
 
     def _struct(self, value: dict[str, Any], node: Node, path: str) -> dict[str, Any]:
         made = {}

@@ -48,7 +48,9 @@ def prepare(obj: Object, old: Object | None) -> None:
     """In place, on a Service with its defaults."""
     spec = obj.setdefault("spec", {})
     before = (old or {}).get("spec") or {}
-    if old is not None:
+    if old is None:
+        obj["status"] = {"loadBalancer": {}}
+    else:
         _keep_allocated(spec, before)
         _drop_leftovers(spec, before)
     _join_cluster_ips(spec, before)

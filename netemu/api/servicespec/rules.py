@@ -151,7 +151,7 @@ def _check_load_balancer(obj: Object, spec: Object, old: Object | None) -> list[
     causes: list[Cause] = []
     balances = spec.get("type") == "LoadBalancer"
     only = "may only be used when `type` is 'LoadBalancer'"
-    ranges, where = spec.get("loadBalancerSourceRanges") or [], "spec.loadBalancerSourceRanges"
+    ranges, where = spec.get("loadBalancerSourceRanges") or [], "spec.LoadBalancerSourceRanges"
     annotated = meta.annotations(obj).get(_RANGES_ANNOTATION)
     if not ranges and annotated:
         ranges = [text.strip() for text in annotated.split(",")]
@@ -161,7 +161,7 @@ def _check_load_balancer(obj: Object, spec: Object, old: Object | None) -> list[
     for text in ranges:
         if names.cidr(text.strip()):
             message = "must be a list of IP ranges. For example, 10.240.0.0/24,10.250.0.0/24 "
-            causes.append(invalid(where, str(ranges), message))
+            causes.append(invalid(where, f"[{' '.join(ranges)}]", message))
             break
     if not balances:
         causes += [

@@ -21,7 +21,7 @@ def test_a_list() -> None:
     names = [(column["name"], column["format"]) for column in rendered["columnDefinitions"]]
     assert names == [("Name", "name"), ("Data", ""), ("Age", "")]
     (row,) = rendered["rows"]
-    assert row["cells"] == ["c", "1", "60s"]
+    assert row["cells"] == ["c", 1, "60s"]
     assert row["object"]["kind"] == "PartialObjectMetadata"
     assert row["object"]["metadata"]["name"] == "c"
 

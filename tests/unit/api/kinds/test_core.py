@@ -114,7 +114,7 @@ def test_config_maps() -> None:
     sealed = stored(CONFIG_MAPS, {"data": {"a": "1"}, "immutable": True})
     changed = problems(CONFIG_MAPS, {"data": {"a": "2"}, "immutable": True}, sealed)
     assert changed == [("data", "Forbidden: field is immutable when `immutable` is set")]
-    assert cells(CONFIG_MAPS, {"data": {"a": "x"}, "binaryData": {"b": "eA=="}})[1] == "2"
+    assert cells(CONFIG_MAPS, {"data": {"a": "x"}, "binaryData": {"b": "eA=="}})[1] == 2
 
 
 def test_secrets() -> None:

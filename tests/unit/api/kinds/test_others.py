@@ -27,6 +27,7 @@ from netemu.api.kinds import (
     STORAGE_CLASSES,
 )
 from netemu.api.objectrules import validate
+from netemu.errors import ApiError
 
 
 def stored(kind: Kind, obj: dict[str, Any], old: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -45,7 +46,8 @@ def problems(
 
 
 def cells(kind: Kind, obj: dict[str, Any], now: float = 0) -> list[Any]:
-    found: list[Any] = table.render(kind, [stored(kind, obj)], now=now)["rows"][0]["cells"]
+    shown = {**stored(kind, obj), **({"status": obj["status"]} if "status" in obj else {})}
+    found: list[Any] = table.render(kind, [shown], now=now)["rows"][0]["cells"]
     return found
 
 
@@ -229,8 +231,9 @@ def test_ingresses() -> None:
         ({"spec": {"defaultBackend": backend("Web")}}, "spec.defaultBackend.service.name"),
         (
             {"spec": {"defaultBackend": {"service": {"name": "a", "port": {}}}}},
-            "spec.defaultBackend.service",
+            "spec.defaultBackend",
         ),
+        ({"spec": {"defaultBackend": {}}}, "spec.defaultBackend"),
         (
             {"spec": {"defaultBackend": backend(), "tls": [{"hosts": ["*"]}]}},
             "spec.tls[0].hosts[0]",
@@ -359,6 +362,21 @@ def test_events_and_slices_in_other_versions() -> None:
     }
     back = versions.from_stored(ENDPOINT_SLICES, stable, "discovery.k8s.io", "v1beta1")
     assert back["endpoints"][0]["topology"] == topology
+
+
+@pytest.mark.parametrize(
+    ("kind", "obj"),
+    [
+        (EVENTS, {"apiVersion": {}}),
+        (ENDPOINT_SLICES, {"apiVersion": "discovery.k8s.io/v1beta1", "endpoints": [5]}),
+        (HORIZONTAL_POD_AUTOSCALERS, {"apiVersion": "autoscaling/v1", "spec": [1]}),
+    ],
+)
+def test_misshapen_objects_are_no_defect_of_the_server(kind: Kind, obj: dict[str, Any]) -> None:
+    try:
+        assert versions.to_stored(kind, obj) is obj
+    except ApiError as error:
+        assert error.code == 400
 
 
 def test_reviews_need_no_name() -> None:

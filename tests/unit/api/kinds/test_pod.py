@@ -186,7 +186,7 @@ C = {"name": "c", "image": "i"}
         (
             pod(restartPolicy="Sometimes"),
             "spec.restartPolicy",
-            'Unsupported value: "Sometimes": supported values: "Always", "Never", "OnFailure"',
+            'Unsupported value: "Sometimes": supported values: "Always", "OnFailure", "Never"',
         ),
         (
             pod(dnsPolicy="None"),

@@ -207,5 +207,6 @@ def test_the_cluster_ip_stays() -> None:
     ],
 )
 def test_cells(obj: dict[str, Any], shown: list[str]) -> None:
-    row = table.render(SERVICES, [stored(obj)], now=0)["rows"][0]
+    made = {**stored(obj), "status": obj.get("status") or {}}
+    row = table.render(SERVICES, [made], now=0)["rows"][0]
     assert row["cells"][1:5] == shown

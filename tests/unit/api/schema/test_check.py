@@ -111,6 +111,16 @@ def test_formats() -> None:
     assert schema.check(CONFIG_MAPS, {"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"}}).ok
 
 
+def test_quantities_are_stored_in_their_canonical_form() -> None:
+    limits = {"cpu": "1000m", "memory": "1024Mi", "example.com/x": 2}
+    obj = pod(containers=[{"name": "c", "resources": {"limits": limits}}])
+    checked = schema.check(PODS, obj)
+    assert checked.ok
+    clean = checked.clean["spec"]["containers"][0]["resources"]["limits"]
+    assert clean == {"cpu": "1", "memory": "1Gi", "example.com/x": "2"}
+    assert schema.check(PODS, checked.clean).clean is checked.clean
+
+
 def test_numbers_or_strings() -> None:
     for value in (1, "25%"):
         rolling = {"strategy": {"rollingUpdate": {"maxSurge": value}}}
