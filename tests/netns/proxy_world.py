@@ -90,7 +90,6 @@ def _node(node: str, address: str) -> None:
         ipv4__ip_forward="1",
         ipv4__conf__all__rp_filter="0",
         ipv4__conf__default__rp_filter="0",
-        ipv4__conf__all__route_localnet="1",
         # Or after six refusals to one client the seventh looks like a drop.
         ipv4__icmp_ratelimit="0",
     )

@@ -217,8 +217,8 @@ async def test_rules_flushed_behind_our_back_come_back(path: str, mode: str) -> 
         await here.until("10.244.1.5")
 
 
-async def _get(path: str, port: int) -> tuple[int, dict[str, str], Any]:
-    argv = ["curl", "-s", "-i", "--max-time", "5", f"http://127.0.0.1:{port}/"]
+async def _get(path: str, port: int, page: str = "/") -> tuple[int, dict[str, str], Any]:
+    argv = ["curl", "-s", "-i", "--max-time", "5", f"http://127.0.0.1:{port}{page}"]
     head, _, body = (await netns.run(path, argv)).decode().partition("\r\n\r\n")
     lines = head.split("\r\n")
     fields = dict(line.lower().split(": ", 1) for line in lines[1:])
@@ -237,6 +237,19 @@ async def test_health_check_node_port_counts_ready_local_endpoints(path: str) ->
         await here.apply(endpoints("web", "10.244.1.5", ready=False))
         status, _, body = await _get(path, 32123)
         assert status == 503 and body["localEndpoints"] == 0
+
+
+async def test_healthz_says_whether_the_node_is_to_stay(path: str) -> None:
+    async with cluster(path, "flat") as here:
+        status, _, body = await _get(path, 10256, "/healthz")
+        assert status == 200 and body["nodeEligible"] is True
+        taint = {"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}
+        await here.client.patch(NODES, "node-1", "", {"spec": {"taints": [taint]}})
+        await here.client.barrier(timeout=10)
+        status, _, body = await _get(path, 10256, "/healthz")
+        assert status == 503 and body["nodeEligible"] is False
+        status, _, _ = await _get(path, 10256, "/livez")
+        assert status == 200
 
 
 def _bad_and_good() -> dict[str, tuple[Service, ...]]:

@@ -188,6 +188,7 @@ async def test_a_lazy_container_starts_with_its_first_command(node: Node) -> Non
     await node.client.request("start", containers=[{"id": "c1", "pod": "u1", "lazy": True}])
     assert await node.run("c1", "hostname; echo kept > /tmp/x") == (0, "web-0\n")
     assert await node.run("c1", "cat /tmp/x") == (0, "kept\n")
+    assert (await node.event())["event"] == "entered"
     assert node.events.empty()
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from netemu.aio import Clock, spawn
@@ -47,10 +46,15 @@ class NodeContext:
     """The node's own resolv.conf."""
     group: asyncio.TaskGroup
     tokens: TokenIssuer | None = None
+    directory: str = field(init=False)
+    """The node's own, for sockets, logs and small volumes."""
+    cluster_dns: tuple[str, ...] = field(init=False)
     sandboxes: Batcher[PodRequest, PodSandbox] = field(init=False)
     removals: Batcher[str, None] = field(init=False)
 
     def __post_init__(self) -> None:
+        self.directory = str(self.config.node_dir(self.node))
+        self.cluster_dns = (self.config.dns_service_ip,)
         self.sandboxes = Batcher(self._add, limit=64)
         self.removals = Batcher(self._remove, limit=1024)
 
@@ -75,6 +79,6 @@ class NodeContext:
         kubernetes = self.services.get("default/kubernetes")
         return [*found, kubernetes] if kubernetes and namespace != "default" else found
 
-    def pod_directory(self, namespace: str, name: str, uid: str) -> Path:
+    def pod_directory(self, namespace: str, name: str, uid: str) -> str:
         """Where a pod's logs are, named as the kubelet names them below /var/log/pods."""
-        return self.config.node_dir(self.node) / "pods" / f"{namespace}_{name}_{uid}"
+        return f"{self.directory}/pods/{namespace}_{name}_{uid}"

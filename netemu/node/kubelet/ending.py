@@ -114,7 +114,7 @@ async def _clean_up(worker: PodWorker) -> None:
         await worker.write_status()
     await release(worker)
     await worker.volumes.remove(worker)
-    shutil.rmtree(worker.pod_context().log_directory, ignore_errors=True)
+    shutil.rmtree(worker.log_directory, ignore_errors=True)
     if worker.gone:
         return
     try:

@@ -7,6 +7,7 @@ routed to the pod's worker by the container's id.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -53,6 +54,8 @@ class Runtime:
         self._starts = Batcher[Message, Message](self._start_processes, limit=_FDS)
         self._standins = Batcher[tuple[Message, str], Message](self._start_standins, limit=_FDS)
         self._removals = Batcher[str, None](self._remove_pods, limit=1024)
+        self._lazy: list[Message] = []
+        self._lazy_wanted = asyncio.Event()
         self._pod_known: set[str] = set()
         """Pods whose namespaces the supervisor holds."""
 
@@ -121,9 +124,19 @@ class Runtime:
         finally:
             await self.close()
 
+    async def _register(self) -> None:
+        """Nobody waits for these: they go out together when there is time."""
+        while True:
+            await self._lazy_wanted.wait()
+            self._lazy_wanted.clear()
+            specs, self._lazy = self._lazy, []
+            with contextlib.suppress(DataplaneError):  # lost: so are the stand-ins
+                await self.processes.request("start", containers=specs)
+
     async def run(self) -> None:
         """Serve requests until cancelled."""
         async with asyncio.TaskGroup() as group:
+            spawn(group, self._register(), name="runtime-lazy")
             spawn(group, self._pods.run(), name="runtime-pods")
             spawn(group, self._starts.run(), name="runtime-starts")
             spawn(group, self._standins.run(), name="runtime-standins")
@@ -148,9 +161,10 @@ class Runtime:
     async def start_standin(self, spec: Message, netns: str) -> Message:
         return await self._standins.submit((spec, netns))
 
-    async def register_lazy(self, specs: Sequence[Message]) -> None:
-        """Let the supervisor know stand-ins' containers, so that commands can run in them."""
-        await self.processes.request("start", containers=list(specs))
+    def register_lazy(self, spec: Message) -> None:
+        """Let the supervisor know a stand-in's container, so that commands can run in it."""
+        self._lazy.append(spec)
+        self._lazy_wanted.set()
 
     async def stop(self, kind: str, ids: Sequence[str], grace: float) -> None:
         """Ask containers to end: SIGTERM, and SIGKILL after `grace` seconds."""

@@ -151,7 +151,7 @@ async def _run(
         spec = containerspec.standin_spec(pod, state, resolved, environment, around)
         described = await runtime.start_standin(spec, worker.netns)
         lazy = containerspec.lazy_spec(pod, state, {**resolved.env, **environment}, mounts)
-        await runtime.register_lazy([lazy])
+        runtime.register_lazy(lazy)
         return described
     state.runtime = PROCESS
     mounts = [*mounts, worker.volumes.termination_file(worker, state)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from netemu.api import meta
@@ -47,6 +48,16 @@ class Circumstances:
     has_network: bool = False
 
 
+@lru_cache(maxsize=256)
+def _stamp_of(second: int) -> str:
+    return meta.timestamp(second)
+
+
+def _stamp(seconds: float) -> str:
+    """A thousand pods that start in the same second share its text."""
+    return _stamp_of(int(seconds))
+
+
 def compile_status(
     pod: Object, states: Mapping[str, ContainerState], around: Circumstances, now: float
 ) -> Object:
@@ -63,7 +74,7 @@ def compile_status(
         status["podIP"] = around.pod_ips[0]
         status["podIPs"] = [{"ip": address} for address in around.pod_ips]
     if around.started:
-        status["startTime"] = meta.timestamp(around.started)
+        status["startTime"] = _stamp(around.started)
     for field, kinds in _STATUS_FIELDS:
         statuses = [_container_status(state) for state in of_kind(states, *kinds)]
         if statuses:
@@ -142,7 +153,7 @@ def _conditions(
         _condition("PodScheduled", True),
     ]
     result = []
-    stamp = meta.timestamp(now)
+    stamp = _stamp(now)
     for condition in made:
         before = old.get(condition["type"])
         same = before is not None and before.get("status") == condition["status"]
@@ -222,7 +233,7 @@ def _completed(state: ContainerState) -> bool:
 
 def _state(state: ContainerState) -> Object:
     if state.phase == RUNNING:
-        return {"running": {"startedAt": meta.timestamp(state.started_at)}}
+        return {"running": {"startedAt": _stamp(state.started_at)}}
     if state.phase == TERMINATED and state.termination is not None and not state.reason:
         return {"terminated": _terminated(state.termination)}
     waiting = {"reason": state.reason or "ContainerCreating"}
@@ -235,8 +246,8 @@ def _terminated(ended: Termination) -> Object:
     result: Object = {
         "exitCode": ended.code,
         "reason": ended.reason,
-        "startedAt": meta.timestamp(ended.started),
-        "finishedAt": meta.timestamp(ended.finished),
+        "startedAt": _stamp(ended.started),
+        "finishedAt": _stamp(ended.finished),
     }
     if ended.message:
         result["message"] = ended.message

@@ -36,8 +36,8 @@ _DEVICES = "/dev/termination-log"
 class PodVolumes:
     def __init__(self, context: NodeContext, pod: Object) -> None:
         uid = meta.uid(pod)
-        self._quick = context.config.node_dir(context.node) / "volumes" / uid
-        self._lasting = context.config.data_dir / "pods" / uid / "volumes"
+        self._quick = Path(f"{context.directory}/volumes/{uid}")
+        self._lasting = Path(f"{context.config.data_dir}/pods/{uid}/volumes")
         self._paths: dict[str, Path] = {}
         self._signatures: dict[str, list[Any]] = {}
         """What the files of a volume were made from, by the volume's name."""

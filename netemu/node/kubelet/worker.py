@@ -27,6 +27,7 @@ from netemu.node.kubelet.states import (
     EPHEMERAL,
     RUNNING,
     SIDECAR,
+    STARTING,
     TERMINATED,
     WAITING,
     ContainerState,
@@ -49,6 +50,7 @@ class PodWorker:
         self.context = context
         self.pod = pod
         self.uid = meta.uid(pod)
+        self.log_directory = context.pod_directory(meta.namespace(pod), meta.name(pod), self.uid)
         self.states = states_of(pod)
         self.by_id: dict[str, ContainerState] = {}
         self.volumes = PodVolumes(context, pod)
@@ -84,10 +86,9 @@ class PodWorker:
         return self.sandbox.netns if self.sandbox else self.context.netns
 
     def pod_context(self) -> PodContext:
-        space, name = meta.namespace(self.pod), meta.name(self.pod)
         return PodContext(
             node=self.context.node,
-            log_directory=str(self.context.pod_directory(space, name, self.uid)),
+            log_directory=self.log_directory,
             ips=self.ips,
             limits=self.context.runtime.limits,
         )
@@ -234,10 +235,11 @@ class PodWorker:
         if plan.over and not self.running():
             await ending.release(self)
             self.finished = True
-        if plan.start:
-            self.wake()  # what comes after these
-        elif plan.wake:
-            self.soon(plan.wake - now)
+        if any(state.phase not in (RUNNING, STARTING) for state in self.states.values()):
+            if plan.start:
+                self.wake()  # what comes after these
+            elif plan.wake:
+                self.soon(plan.wake - now)
 
     def _is_set_up(self) -> bool:
         return self._in_runtime
@@ -268,7 +270,7 @@ class PodWorker:
         config, spec = self.context.config, self.pod["spec"]
         domain = config.cluster_domain
         found = compile_resolver(
-            self.pod, self.context.resolver, cluster_dns=(config.dns_service_ip,), domain=domain
+            self.pod, self.context.resolver, cluster_dns=self.context.cluster_dns, domain=domain
         )
         for warning in found.warnings:
             self.context.events.warning(self.pod, "DNSConfigForming", warning)

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from netemu.errors import DataplaneError
 from netemu.node.supervisor import wire
 
@@ -19,6 +21,7 @@ _BOOT = (
     "import sys; sys.path.insert(0, sys.argv[1]); "
     "from netemu.node.{package}.main import main; main(sys.argv[2:])"
 )
+_encode = msgspec.json.Encoder().encode
 Event = Mapping[str, Any]
 
 
@@ -114,7 +117,7 @@ class SupervisorClient:
         message = {"op": op, "seq": number, **fields}
         if fds:
             message["fds"] = len(fds)
-        self._out.append((wire.encode(message), tuple(os.dup(fd) for fd in fds)))
+        self._out.append((wire.frame(_encode(message)), tuple(os.dup(fd) for fd in fds)))
         self._flush()
         answer, received = await future
         if "error" in answer:

@@ -27,7 +27,11 @@ else:
 
 
 def encode(message: Message) -> bytes:
-    body = json.dumps(message, separators=(",", ":")).encode()
+    return frame(json.dumps(message, separators=(",", ":")).encode())
+
+
+def frame(body: bytes) -> bytes:
+    """A message whose JSON is ready."""
     return _LENGTH.pack(len(body)) + body
 
 
