@@ -14,11 +14,14 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from netemu.api import meta
+from netemu.api.kind import Object
 from netemu.node import netns
 
 log = logging.getLogger(__name__)
 
 HEALTHZ_PORT = 10256
+_TO_BE_DELETED = "ToBeDeletedByClusterAutoscaler"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,29 @@ def answer(health: ServiceHealth, *, proxy_healthy: bool) -> Answer:
         "X-Load-Balancing-Endpoint-Weight": str(health.local_endpoints),
     }
     return Answer(200 if good else 503, json.dumps(body, indent="\t"), headers)
+
+
+def _is_eligible(node: Object | None) -> bool:
+    """Whether load balancers should still send new connections to this node."""
+    if node is None or meta.is_deleting(node):
+        return False
+    taints = (node.get("spec") or {}).get("taints") or ()
+    return not any(taint.get("key") == _TO_BE_DELETED for taint in taints)
+
+
+def healthz(path: str, *, node: Object | None, healthy: bool, updated: float, now: float) -> Answer:
+    """`/healthz`: rules are up to date and the node stays; `/livez`: rules are up to date."""
+    if path not in ("/healthz", "/livez"):
+        return Answer(404, "404 page not found\n", {"Content-Type": "text/plain"})
+    eligible = _is_eligible(node)
+    body = {
+        "lastUpdated": meta.micro_timestamp(updated),
+        "currentTime": meta.micro_timestamp(now),
+        "nodeEligible": eligible,
+    }
+    good = healthy and (eligible or path == "/livez")
+    headers = {"Content-Type": "application/json", "X-Content-Type-Options": "nosniff"}
+    return Answer(200 if good else 503, json.dumps(body), headers)
 
 
 class HttpPort:

@@ -15,6 +15,7 @@ from netemu.errors import DataplaneError
 from netemu.netstate.iptables import Jump, Restore, Tables, jump_target, missing_jumps, parse
 from netemu.node import netns
 from netemu.node.proxybackend import Change, Services, in_order
+from netemu.node.proxysysctl import ROUTE_LOCALNET, apply_sysctls
 from netemu.proxy import iptables as layout
 from netemu.proxy.endpoints import Service
 from netemu.proxy.model import NodeView
@@ -88,6 +89,7 @@ class IptablesBackend:
     """iptables mode on one node, one family."""
 
     def __init__(self, path: str, family: int = 4, lock_file: str = "") -> None:
+        self._path = path
         self._tool = IptablesTool(path, family, lock_file)
         self._compiled: dict[str, list[layout.ServiceRules]] = {}
         self._chains: set[str] = set()
@@ -96,6 +98,8 @@ class IptablesBackend:
         self._comments = True
 
     async def replace(self, services: Services, node: NodeView) -> None:
+        if node.family == 4 and node.localhost_node_ports:
+            await apply_sysctls(self._path, ROUTE_LOCALNET)
         saved = await self._tool.save()
         tables = await asyncio.to_thread(self._compile, services, node)
         gone = [

@@ -24,8 +24,16 @@ from netemu.client.informer import Informer
 from netemu.client.protocol import ApiClient
 from netemu.errors import CapabilityError, DataplaneError
 from netemu.node import proxymodes
-from netemu.node.healthcheck import HealthServers, ServiceHealth
+from netemu.node.healthcheck import (
+    HEALTHZ_PORT,
+    Answer,
+    HealthServers,
+    HttpPort,
+    ServiceHealth,
+    healthz,
+)
 from netemu.node.proxyfamily import FamilyProxy
+from netemu.node.proxysysctl import CONNTRACK, apply_sysctls, observe_be_liberal
 from netemu.proxy.endpoints import Service
 from netemu.proxy.model import SELECTOR, Family, NodeView, service_of_slice
 from netemu.proxy.services import SharedDecisions, local_ready_addresses, seen_from
@@ -127,7 +135,7 @@ class NodeProxy:
         self._wake = asyncio.Event()
         self._syncing = asyncio.Lock()
         self._reported = -1
-        self._healthy = False
+        self._healthy, self._updated = False, 0.0
         self._families = self._open_families(self.options)
         self._health = HealthServers(path, lambda: self._healthy)
         self._services.on_change(self._service_changed)
@@ -184,12 +192,32 @@ class NodeProxy:
             for informer in self._informers:
                 await informer.wait_synced()
             spawn(group, self._watch_over(), name=f"{self._name}/proxy upkeep")
+            await apply_sysctls(self._path, CONNTRACK)
+            own_health = await self._open_healthz()
             try:
                 await self._sync_forever()
             finally:
+                if own_health is not None:
+                    await own_health.close()
                 await self._health.close()
                 for family in self._families:
                     family.close()
+
+    async def _open_healthz(self) -> HttpPort | None:
+        try:
+            return await HttpPort.open(self._path, HEALTHZ_PORT, self._healthz)
+        except OSError as error:
+            log.warning("healthz not opened", extra={"kv": {"node": self._name, "why": error}})
+            return None
+
+    def _healthz(self, path: str) -> Answer:
+        return healthz(
+            path,
+            node=self._nodes.get(self._name),
+            healthy=self._healthy,
+            updated=self._updated,
+            now=self._clock.now(),
+        )
 
     async def _sync_forever(self) -> None:
         retry = FIRST_RETRY
@@ -221,7 +249,7 @@ class NodeProxy:
                     self._pending.node_changed |= pending.node_changed
                     self._pending.full = True
                     raise
-        self._healthy = True
+        self._healthy, self._updated = True, self._clock.now()
         if revision > self._reported:
             self._reported = revision
             await self._client.report_progress(f"{self._name}/proxy", revision)
@@ -245,7 +273,9 @@ class NodeProxy:
 
     async def _seen(self, node: Object | None, view: NodeView) -> NodeView:
         addresses = await proxymodes.observe_addresses(self._path, view.family)
-        return seen_from(node, replace(view, addresses=addresses))
+        liberal = await observe_be_liberal(self._path)
+        view = replace(view, addresses=addresses, conntrack_be_liberal=liberal)
+        return seen_from(node, view)
 
     def _all_keys(self) -> set[str]:
         return set(self._services.objects)
