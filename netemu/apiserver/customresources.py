@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
-from netemu.api import crd, meta
+from netemu.api import meta
 from netemu.api.kind import Kind, Object
 from netemu.apiserver.pipeline.context import Context
 from netemu.apiserver.pipeline.delete import delete
@@ -57,6 +57,8 @@ class CustomResources:
                 self._ending.put_nowait(name)  # perhaps that was the last one
 
     def _serve(self, definition: Object) -> None:
+        from netemu.api import crd  # most clusters have none
+
         name, kind = meta.name(definition), crd.kind_of(definition)
         old = self._kinds.get(name)
         if old is not None:

@@ -8,8 +8,6 @@ from __future__ import annotations
 import base64
 from pathlib import Path
 
-import yaml
-
 from netemu.api.kind import Object
 from netemu.apiserver.auth.pki import Pki, write_secret
 from netemu.apiserver.auth.user import MASTERS
@@ -42,6 +40,8 @@ def render(cluster: str, server: str, ca_pem: bytes, user: str, credentials: Obj
         "contexts": [{"name": cluster, "context": {"cluster": cluster, "user": user}}],
         "current-context": cluster,
     }
+    import yaml  # costs a start 30 ms
+
     return yaml.safe_dump(document, sort_keys=False)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 
 from aiohttp import web
 
-from netemu.api import openapi
 from netemu.api.kind import Object
 from netemu.apiserver.http.call import Call
 from netemu.apiserver.http.negotiation import JSON, accepted
@@ -22,6 +21,8 @@ async def serve_openapi(call: Call) -> web.StreamResponse:
     parts = [part for part in call.info.path.split("/") if part]
     if call.request.method not in ("GET", "HEAD"):
         raise ApiError("MethodNotAllowed", "OpenAPI documents can only be read")
+    from netemu.api import openapi  # with its protobuf it costs a start 60 ms
+
     kinds = call.server.registry.kinds()
     if parts == ["openapi", "v2"]:
         if _wants_protobuf(call):
