@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netemu.node.supervisor.connection import Connection
 
-LAZY, STARTING, RUNNING, EXITED, FAILED = "lazy", "starting", "running", "exited", "failed"
+LAZY, STARTING, RUNNING, EXITED, FAILED = "internal", "lazy", "starting", "running", "exited", "failed"
 """LAZY: a stand-in's container. Its file view is made when a command is executed in it."""
 
 
@@ -42,7 +42,7 @@ class Container:
     __slots__ = (
         "id", "pod", "name", "meta", "state", "pid", "started", "finished", "code", "signal",
         "message", "oom", "log", "pipes", "stdin", "terminal", "cgroups", "attached", "rights",
-        "lazy", "waiting",
+        "internal", "lazy", "waiting",
     )  # fmt: skip
 
     def __init__(self, spec: Message) -> None:
@@ -64,6 +64,8 @@ class Container:
         self.cgroups: list[str] = []
         self.attached: list[Attachment] = []
         self.rights = {key: spec[key] for key in RIGHTS if key in spec}
+        self.internal = bool(spec.get("pause"))
+        """Ours, not the kubelet's: nobody is told of it."""
         self.lazy: Message | None = None
         """The whole specification, of a container that starts at its first `exec`."""
         self.waiting: list[tuple[Connection, Message, list[int]]] = []

@@ -65,7 +65,7 @@ class Supervisor:
         client.watching = True
         return {
             "pods": list(self._pods),
-            "containers": [container.describe() for container in self._containers.values()],
+            "containers": [each.describe() for each in self._containers.values() if not each.internal],
             "cgroups": {"version": self._groups.version, "limits": self._groups.controllers},
             "overlay": self._starter.base.overlay,
         }
@@ -366,7 +366,7 @@ class Supervisor:
 
     def _tell(self, event: str, container: Container) -> None:
         known = self._containers.get(container.id) is container
-        if known and not container.lazy:
+        if known and not container.lazy and not container.internal:
             self._tell_all(event, container)
 
     def _tell_all(self, event: str, container: Container) -> None:
