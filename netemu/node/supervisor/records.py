@@ -11,7 +11,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netemu.node.supervisor.connection import Connection
 
-LAZY, STARTING, RUNNING, EXITED, FAILED = "internal", "lazy", "starting", "running", "exited", "failed"
+LAZY, STARTING, RUNNING, EXITED, FAILED = "lazy", "starting", "running", "exited", "failed"
 """LAZY: a stand-in's container. Its file view is made when a command is executed in it."""
 
 

@@ -65,7 +65,9 @@ class Supervisor:
         client.watching = True
         return {
             "pods": list(self._pods),
-            "containers": [each.describe() for each in self._containers.values() if not each.internal],
+            "containers": [
+                each.describe() for each in self._containers.values() if not each.internal
+            ],
             "cgroups": {"version": self._groups.version, "limits": self._groups.controllers},
             "overlay": self._starter.base.overlay,
         }
