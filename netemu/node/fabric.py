@@ -66,6 +66,13 @@ class Fabric:
         """The machine's address on the node network: API server, name servers."""
         return node_subnet.machine_address(self.node_subnet)
 
+    @property
+    def _machine_addresses(self) -> tuple[str, ...]:
+        first = self.machine_address
+        if not self._dual_stack:
+            return (first,)
+        return first, node_subnet.ipv6_address(self.node_subnet, first)
+
     async def open(self) -> None:
         """Make the fabric, or adopt what a former daemon left, with all its machines."""
         await self._thread.do(self._open)
@@ -129,6 +136,8 @@ class Fabric:
             networks=tuple(networks),
             routers=tuple(routers),
             router_mac=mac_of(routers[0]),
+            machine_addresses=self._machine_addresses,
+            machine_mac=machine_link.mac_of(self._config.name, self.machine_address),
             mtu=self._config.mtu,
             switch=SWITCH,
         )
@@ -164,14 +173,11 @@ class Fabric:
         own.request([set_link(LOOPBACK_INDEX, up=True), *addresses])
 
     def _build_machine_link(self) -> None:
-        length = self.node_subnet.rpartition("/")[2]
-        addresses = [f"{self.machine_address}/{length}"]
-        if self._dual_stack:
-            address = node_subnet.ipv6_address(self.node_subnet, self.machine_address)
-            addresses.append(f"{address}/{node_subnet.IPV6_LENGTH}")
+        lengths = (self.node_subnet.rpartition("/")[2], str(node_subnet.IPV6_LENGTH))
+        pairs = zip(self._machine_addresses, lengths, strict=False)
         machine_link.ensure(
             self._config.name,
-            addresses,
+            [f"{address}/{length}" for address, length in pairs],
             fabric=self._sockets[""],
             switch=SWITCH,
             mtu=self._config.mtu,

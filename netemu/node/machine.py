@@ -67,6 +67,9 @@ class Underlay:
     """Address ranges on the wire, one a family."""
     routers: tuple[str, ...]
     router_mac: str
+    machine_addresses: tuple[str, ...]
+    """This machine's own end of the underlay, one a family."""
+    machine_mac: str
     mtu: int
     switch: int
     """Index of the bridge in the fabric's namespace."""
@@ -156,6 +159,8 @@ def _addresses(machine: Machine, underlay: Underlay) -> list[bytes]:
         default = "::/0" if ":" in address else "0.0.0.0/0"
         messages.append(add_route(default, ETH0, gateway=router))
         messages.append(add_neighbour(ETH0, router, underlay.router_mac))
+    known = underlay.machine_addresses
+    messages += [add_neighbour(ETH0, address, underlay.machine_mac) for address in known]
     return messages
 
 

@@ -31,6 +31,11 @@ def name_of(cluster: str) -> str:
     return link_name(f"ne-{cluster}")
 
 
+def mac_of(cluster: str, address: str) -> str:
+    """Its MAC; `address` is the machine's IPv4 one, without length."""
+    return random_like_mac("machine", cluster, address)
+
+
 def ensure(
     cluster: str,
     addresses: Sequence[str],
@@ -41,7 +46,7 @@ def ensure(
     ledger: Ledger,
 ) -> None:
     """Make the link, or what is missing of it. `addresses` with lengths, one a family."""
-    name, mac = name_of(cluster), random_like_mac("machine", cluster, addresses[0])
+    name, mac = name_of(cluster), mac_of(cluster, addresses[0].partition("/")[0])
     if name not in (known for _, known in socket.if_nameindex()):
         ledger.record("link", name=name, mac=mac)
         _plug(name, mac, fabric=fabric, switch=switch, mtu=mtu)
