@@ -17,7 +17,14 @@ from netemu.api.labelrules import check_labels
 
 ANNOTATIONS_LIMIT = 256 * 1024
 IMMUTABLE = "field is immutable"
-_FINALIZERS = frozenset(("kubernetes", "orphan", "foregroundDeletion"))
+_FINALIZERS = frozenset(
+    (
+        "kubernetes",
+        "orphan",
+        "foregroundDeletion",
+        "customresourcecleanup.apiextensions.k8s.io",  # the server's own, on definitions
+    )
+)
 _FIXED = (
     "name",
     "namespace",
