@@ -238,37 +238,33 @@ async def ask(flow: Any, wait: float) -> Reply:
 
 
 class World:
-    """Proxies of both nodes in one mode, and the servers behind them."""
+    """Proxies of both nodes in one mode. They live on from case to case, as a real one does."""
 
     def __init__(self, mode: str) -> None:
         self.mode = mode
-        self.servers = Servers()
         self._proxies: dict[str, FamilyProxy] = {}
-        self._former: dict[str, dict[str, Any]] = {}
 
     async def apply(self, step: Any) -> None:
         """Bring both nodes to `step`, incrementally from what they hold."""
         for node in scenario.NODES:
             view, services = step.view(node), step.services(node)
             proxy = self._proxies.get(node)
-            if proxy is None or proxy.view != view:
-                if proxy is not None:
-                    await proxy.backend.clean()
-                    proxy.close()
+            if proxy is None:
                 backend = open_backend(self.mode, path_of(node))
                 proxy = self._proxies[node] = FamilyProxy(path_of(node), view, backend)
+            elif proxy.view != view:
+                proxy.view, proxy.needs_full = view, True
             gone: dict[str, tuple[Any, ...]] = {k: () for k in proxy.services if k not in services}
-            await proxy.sync({**services, **gone})
-        self.servers.serve(_endpoints(step))
+            await proxy.sync({**gone, **services})
 
     async def close(self) -> None:
-        self.servers.close()
         for proxy in self._proxies.values():
             await proxy.backend.clean()
             proxy.close()
+        self._proxies = {}
 
 
-def _endpoints(step: Any) -> set[tuple[str, str, int]]:
+def endpoints_of(step: Any) -> set[tuple[str, str, int]]:
     """Every endpoint that some flow may reach, ready or not."""
     known = set(scenario.ADDRESSES.values())
     found = set()

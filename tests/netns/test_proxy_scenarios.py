@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import sys
 from collections.abc import Iterator
@@ -32,9 +33,7 @@ ALL = list(scenario.every())
 NEEDS = {"iptables": "iptables", "nftables": "nftables", "flat": "nftables", "ipvs": "ipvs"}
 
 
-def _modes() -> Iterator[Any]:
-    for mode in scenario.MODES:
-        yield pytest.param(mode, marks=pytest.mark.needs(NEEDS[mode]), id=mode)
+MODES = [pytest.param(mode, marks=pytest.mark.needs(NEEDS[mode])) for mode in scenario.MODES]
 
 
 @pytest.fixture(scope="module")
@@ -45,16 +44,27 @@ def built() -> Iterator[None]:
     world.destroy()
 
 
-@pytest.mark.parametrize("mode", list(_modes()))
+@pytest.fixture(scope="module", params=MODES)
+def proxies(built: None, request: pytest.FixtureRequest) -> Iterator[Any]:
+    """Both nodes' proxies in one mode; all cases of a mode run in a row."""
+    here = world.World(request.param)
+    yield here
+    asyncio.run(here.close())
+
+
 @pytest.mark.parametrize("case", ALL, ids=lambda case: case.name)
-async def test_flows(built: None, case: Any, mode: str) -> None:
-    here = world.World(mode)
+async def test_flows(proxies: Any, case: Any) -> None:
+    servers = world.Servers()
     try:
         for step in case.steps:
-            await here.apply(step)
-            await world.check_step(step, mode)
+            await proxies.apply(step)
+            servers.serve(world.endpoints_of(step))
+            await world.check_step(step, proxies.mode)
+    except BaseException:
+        await proxies.close()  # the next case starts from nothing
+        raise
     finally:
-        await here.close()
+        servers.close()
 
 
 def test_this_kernel_was_asked() -> None:
