@@ -8,12 +8,14 @@ from typing import Any
 import click
 
 from netemu.api.kind import Object
+from netemu.cli.failures import CommandFailed
 from netemu.cli.lazy import Entry, LazyGroup
 from netemu.cli.manifests import read_objects
 from netemu.cli.output import check_callback
 from netemu.cli.session import Session, shared_options
-from netemu.cli.targets import Target
-from netemu.cli.writing import DRY_RUNS, Written, write_all
+from netemu.cli.targets import Target, of_object
+from netemu.cli.writing import DRY_RUNS, Written, report, write_all
+from netemu.errors import ApiError
 
 KINDS = {
     "Kinds": {
@@ -124,19 +126,19 @@ class Creator:
 
 def create_one(session: Session, obj: Object, *, dry_run: str, form: str) -> None:
     """Create an object that flags have described."""
-    from netemu.cli.manifests import Manifest
-
-    if dry_run == "client" and form:
-        obj = {**obj, "metadata": {**obj["metadata"], "creationTimestamp": None}}
-    manifest = Manifest(object=obj, source=f"{obj['kind'].lower()} {obj['metadata']['name']}")
-    write_all(
-        session,
-        [manifest],
-        Creator(session, dry_run).send,
-        form=form,
-        dry_run=dry_run,
-        done="created",
-    )
+    resource = session.discovery.by_kind(obj["apiVersion"], obj["kind"])
+    assert resource is not None
+    target = of_object(resource, obj, session.namespace)
+    if resource.namespaced and (session.namespace_flag or dry_run != "client"):
+        obj = {**obj, "metadata": {**obj["metadata"], "namespace": target.namespace}}
+    try:
+        written = Creator(session, dry_run).send(target, obj)
+    except ApiError as error:
+        if error.reason == "Invalid":
+            raise
+        kind = obj["kind"].lower()
+        raise CommandFailed(f"failed to create {kind}: {error.message}") from error
+    report(written, form, dry_run)
 
 
 def literals(pairs: Sequence[str], files: Sequence[str]) -> dict[str, bytes]:

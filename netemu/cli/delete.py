@@ -103,7 +103,7 @@ def delete(
                 status = 1
             continue
         _report(target, force, dry_run, form)
-    if not gone and not status:
+    if not gone and not status and not ignore_not_found:
         print("No resources found", file=sys.stderr)
     if wait and dry_run == "none" and gone:
         _wait(session.api, gone, timeout or WEEK)

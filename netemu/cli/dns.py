@@ -60,11 +60,11 @@ def serve(
     """Serve a fixed set of objects over DNS, without a cluster and without root."""
     import argparse
 
-    from netemu import log
+    from netemu.dns import logging_format
     from netemu.dns.__main__ import listen_address
     from netemu.dns.process import Options, run
 
-    log.configure("INFO")
+    logging_format.configure("INFO")
     try:
         addresses = tuple(listen_address(text) for text in listen)
     except argparse.ArgumentTypeError as error:

@@ -98,6 +98,9 @@ def history(session: Session, /, resources: tuple[str, ...], revision: int) -> N
 
             print(f"{target} with revision #{revision}\n{template_text(found.template)}")
             continue
+        if not known:
+            print(f"{target} \nNo rollout history found.")
+            continue
         lines = ["REVISION\tCHANGE-CAUSE", *(f"{r.number}\t{r.cause or '<none>'}" for r in known)]
         print(f"{target} ", *align(lines), "", sep="\n")
 

@@ -121,11 +121,31 @@ def shared_options() -> list[click.Parameter]:
 
 
 class Command(click.Command):
-    """A command about a cluster."""
+    """A command about a cluster. Its flags may have values, as kubectl's do (`--wait=false`)."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.params.extend(shared_options())
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        at = args.index("--") if "--" in args else len(args)
+        plain = [word for arg in args[:at] for word in self._without_value(arg)]
+        return super().parse_args(ctx, plain + args[at:])
+
+    def _without_value(self, arg: str) -> list[str]:
+        name, equals, value = arg.partition("=")
+        flag = self._flag(name) if equals and value in ("true", "false") else None
+        if flag is None:
+            return [arg]
+        if value == "true":
+            return [name]
+        return list(flag.secondary_opts[:1])
+
+    def _flag(self, name: str) -> click.Option | None:
+        for param in self.params:
+            if isinstance(param, click.Option) and name in param.opts and param.is_flag:
+                return param
+        return None
 
 
 class ObjectCommand(Command):

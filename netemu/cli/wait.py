@@ -52,12 +52,24 @@ def wait(
     deadline = time.monotonic() + timeout
     asked = _targets(session, resources, scope, labels, fields, everything, goal)
     for target in asked:
+        if goal.lower() == "delete" and _is_missing(session, target):
+            continue
         if not _met(session, target, check, deadline, goal):
             raise CommandFailed(
                 f"timed out waiting for the condition on {target.resource.plural}/{target.name}"
             )
         print(f"{target} condition met", flush=True)
     barrier(session.api, timeout=max(deadline - time.monotonic(), 10.0))
+
+
+def _is_missing(session: Session, target: Target) -> bool:
+    try:
+        session.api.get(target.path)
+    except ApiError as error:
+        if error.reason == "NotFound":
+            return True
+        raise
+    return False
 
 
 def _targets(

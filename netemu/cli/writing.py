@@ -59,8 +59,8 @@ def write_all(
             refused.append(str(error))
             print(f"error: {error}", file=sys.stderr)
         else:
+            report(result, form, dry_run, first=not written)
             written.append(result)
-            _report(result, form, dry_run)
     if refused:
         raise CommandFailed(
             f"{len(written)} of {len(manifests)} objects {done}, {len(refused)} refused"
@@ -101,11 +101,12 @@ def _made(session: Session, manifest: Manifest) -> Served:
     return resource
 
 
-def _report(result: Written, form: str, dry_run: str) -> None:
+def report(result: Written, form: str, dry_run: str, *, first: bool = True) -> None:
+    """Say what became of one object, or print it."""
     if form:
         obj = without_managed_fields(typed(result.object, result.target.resource))
         text = render(obj, form)
-        sys.stdout.write("---\n" + text if form == "yaml" else text)
+        sys.stdout.write("---\n" + text if form == "yaml" and not first else text)
         return
     name = (result.object.get("metadata") or {}).get("name", result.target.name)
     named = result.target.resource.named(name)

@@ -119,3 +119,30 @@ def test_start_imports_nothing_heavy() -> None:
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.stdout == "1 []\n", done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "parsed"),
+    [
+        (["--wait=false", "x"], ["--no-wait", "x"]),
+        (["--wait=true", "--all=true"], ["--wait", "--all"]),
+        (["--all=false"], []),
+        (["--selector=true"], ["--selector=true"]),
+        (["--", "--all=false"], ["--", "--all=false"]),
+    ],
+)
+def test_flags_may_have_values(words: list[str], parsed: list[str]) -> None:
+    """pflag takes `--wait=false`; so scripts written for kubectl have it."""
+    from netemu.cli.session import Command
+
+    options: list[click.Parameter] = [
+        click.Option(["--wait/--no-wait"]),
+        click.Option(["--all"], is_flag=True),
+        click.Option(["--selector"]),
+        click.Argument(["rest"], nargs=-1),
+    ]
+    command = Command("x", params=options)
+    at = words.index("--") if "--" in words else len(words)
+    plain = [part for word in words[:at] for part in command._without_value(word)]
+    assert plain + words[at:] == parsed
+    command.make_context("x", list(words))
