@@ -14,7 +14,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from netemu import log as logs
+from netemu.dns import logging_format
 from netemu.dns.process import Options, run
 from netemu.errors import NetemuError
 
@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = parser.parse_args(argv)
     if words.workers > 1 and (words.api or any(port == 0 for _, port in words.listen)):
         parser.error("--workers goes with --objects and a fixed port only")
-    logs.configure(words.log_level)
+    logging_format.configure(words.log_level)
     options = Options(
         api=words.api,
         configmap=words.configmap,

@@ -8,7 +8,8 @@
     }
 
 Tokens end at white space; `"…"` holds spaces, with `\\"` for a quote; `#` begins a comment;
-`{$NAME}` and `{%NAME%}` are environment variables; `(name) { … }` is a snippet for `import name`.
+`{$NAME}` and `{%NAME%}` are environment variables; `(name) { … }` is a snippet for `import name`,
+and `import PATTERN` takes files in.
 The order of directives means nothing, as in CoreDNS: plugins have a fixed one.
 https://coredns.io/manual/configuration/
 """
@@ -16,13 +17,13 @@ https://coredns.io/manual/configuration/
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from typing import NamedTuple, NoReturn
 
 from netemu.dns import wire
+from netemu.dns.tokens import Place, Token, tokens
 from netemu.errors import ConfigError
 
 KUBEADM = """\
@@ -74,12 +75,10 @@ STANDALONE = """\
 
 MAX_SIZE = 1 << 20
 MAX_DEPTH = 16
+MAX_IMPORTS = 100
 
-
-class Token(NamedTuple):
-    text: str
-    line: int
-    quoted: bool = False
+Files = Callable[[str], Sequence[tuple[str, str]]]
+"""The files that a path or a shell pattern means, as (name, text)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +117,7 @@ class Key(NamedTuple):
 class ServerBlock:
     keys: tuple[Key, ...]
     directives: tuple[Line, ...]
-    number: int = 0
+    place: Place
 
     def directive(self, name: str) -> Line | None:
         return next((line for line in self.directives if line.name == name), None)
@@ -130,143 +129,91 @@ def parse(
     source: str = "Corefile",
     default_port: int = 53,
     environment: Mapping[str, str] | None = None,
+    files: Files | None = None,
 ) -> tuple[ServerBlock, ...]:
-    """The server blocks of a Corefile; raises ConfigError with file and line."""
+    """The server blocks of a Corefile; raises ConfigError with file and line.
+
+    `files` gives the files that `import PATTERN` means.
+    """
     if len(text) > MAX_SIZE:
         raise ConfigError([f"{source}: larger than {MAX_SIZE} octets"])
-    tokens = _tokens(text, source, os.environ if environment is None else environment)
-    reader = _Reader(list(tokens), source)
+    variables = os.environ if environment is None else environment
+    reader = _Reader(list(tokens(text, source, variables)), variables, files)
     blocks = []
-    while not reader.at_end():
-        names, line = reader.keys()
+    while reader.at_block():
+        names, place = reader.keys()
         body = reader.body(0) if reader.opens() else reader.rest()
         if len(names) == 1 and names[0].startswith("(") and names[0].endswith(")"):
             reader.snippets[names[0][1:-1]] = body
             continue
-        keys = tuple(k for name in names for k in _keys(name, default_port, source, line))
-        blocks.append(ServerBlock(keys, body, line))
-    _refuse_twins(blocks, source)
+        keys = tuple(k for name in names for k in _keys(name, default_port, place))
+        blocks.append(ServerBlock(keys, body, place))
+    _refuse_twins(blocks)
     return tuple(blocks)
 
 
-def _refuse_twins(blocks: list[ServerBlock], source: str) -> None:
-    seen: dict[Key, int] = {}
+def _refuse_twins(blocks: list[ServerBlock]) -> None:
+    seen: dict[Key, Place] = {}
     for block in blocks:
         for key in block.keys:
             if key in seen:
                 raise ConfigError(
                     [
-                        f"{source}:{block.number}: cannot serve {wire.to_text(key.zone)} on port"
-                        f" {key.port}: line {seen[key]} already does"
+                        f"{block.place}: cannot serve {wire.to_text(key.zone)} on port"
+                        f" {key.port}: line {seen[key].number} already does"
                     ]
                 )
-            seen[key] = block.number
-
-
-_VARIABLE = re.compile(r"\{\$(\w+)\}|\{%(\w+)%\}")
-
-
-def _tokens(text: str, source: str, environment: Mapping[str, str]) -> Iterator[Token]:
-    text = _VARIABLE.sub(lambda found: environment.get(found[1] or found[2], ""), text)
-    for number, line in _logical_lines(text, source):
-        at = 0
-        while at < len(line):
-            char = line[at]
-            if char.isspace():
-                at += 1
-            elif char == "#":
-                break
-            elif char == '"':
-                end, value = _quoted(line, at + 1, source, number)
-                yield Token(value, number, True)
-                at = end
-            else:
-                end = at
-                while end < len(line) and not line[end].isspace():
-                    end += 1
-                yield Token(line[at:end], number)
-                at = end
-
-
-def _logical_lines(text: str, source: str) -> Iterator[tuple[int, str]]:
-    """Lines; one whose quotes are open takes the next ones in."""
-    held, first = "", 0
-    for number, line in enumerate(text.splitlines(), 1):
-        held, first = (f"{held}\n{line}", first) if held else (line, number)
-        if _balanced(held):
-            yield first, held
-            held = ""
-    if held:
-        raise ConfigError([f"{source}:{first}: a quoted string has no end"])
-
-
-def _balanced(line: str) -> bool:
-    at, inside, fresh = 0, False, True
-    while at < len(line):
-        char = line[at]
-        if inside:
-            at += char == "\\"
-            inside = char != '"'
-        elif char == '"' and fresh:
-            inside = True
-        elif char == "#" and fresh:
-            return True
-        fresh = char.isspace() or (fresh and inside)
-        at += 1
-    return not inside
-
-
-def _quoted(line: str, at: int, source: str, number: int) -> tuple[int, str]:
-    value = []
-    while at < len(line):
-        if line[at] == "\\" and line[at + 1 : at + 2] == '"':
-            value.append('"')
-            at += 2
-        elif line[at] == '"':
-            return at + 1, "".join(value)
-        else:
-            value.append(line[at])
-            at += 1
-    raise ConfigError([f"{source}:{number}: a quoted string has no end"])
+            seen[key] = block.place
 
 
 @dataclass
 class _Reader:
     tokens: list[Token]
-    source: str
+    environment: Mapping[str, str]
+    files: Files | None
     at: int = 0
+    imported: int = 0
     snippets: dict[str, tuple[Line, ...]] = field(default_factory=dict)
 
     def at_end(self) -> bool:
         return self.at >= len(self.tokens)
 
+    def at_block(self) -> bool:
+        """Whether another server block follows; files that stand here by `import` are put in."""
+        while not self.at_end() and self._is("import"):
+            place = self.tokens[self.at].place
+            words = [token.text for token in self._line_tokens()]
+            del self.tokens[self.at : self.at + len(words)]
+            self._splice(words, place)
+        return not self.at_end()
+
     def opens(self) -> bool:
         return not self.at_end() and self._is("{")
 
-    def keys(self) -> tuple[list[str], int]:
+    def keys(self) -> tuple[list[str], Place]:
         """The keys in front of a server block: up to `{`, or to the end of the line."""
-        line = self.tokens[self.at].line
+        place = self.tokens[self.at].place
         names: list[str] = []
         goes_on = True
         while not self.at_end() and not self._is("{"):
             token = self.tokens[self.at]
-            if token.line != line and not goes_on:
+            if token.place != place and not goes_on:
                 break
-            line = token.line
+            place = token.place
             goes_on = token.text.endswith(",")
             if self._is("}"):
-                self._fail(token.line, "unexpected }")
+                _fail(token.place, "unexpected }")
             names += [name for name in token.text.split(",") if name]
             self.at += 1
         if not names:
-            self._fail(line, "a server block needs a zone in front of {")
-        return names, line
+            _fail(place, "a server block needs a zone in front of {")
+        return names, place
 
     def body(self, depth: int) -> tuple[Line, ...]:
         """The lines between braces; stands at `{`."""
-        opened = self.tokens[self.at].line
+        opened = self.tokens[self.at].place
         if depth > MAX_DEPTH:
-            self._fail(opened, "blocks are nested too deep")
+            _fail(opened, "blocks are nested too deep")
         self.at += 1
         lines: list[Line] = []
         while not self.at_end():
@@ -274,23 +221,23 @@ class _Reader:
                 self.at += 1
                 return tuple(lines)
             lines += self._line(depth)
-        self._fail(opened, "the { of this line is never closed")
+        _fail(opened, "the { of this line is never closed")
 
     def rest(self) -> tuple[Line, ...]:
         """The one server block of a file without braces."""
         lines: list[Line] = []
         while not self.at_end():
             if self._is("}"):
-                self._fail(self.tokens[self.at].line, "unexpected }")
+                _fail(self.tokens[self.at].place, "unexpected }")
             lines += self._line(0)
         return tuple(lines)
 
     def _line(self, depth: int) -> list[Line]:
-        number = self.tokens[self.at].line
+        place = self.tokens[self.at].place
         words: list[str] = []
         body: tuple[Line, ...] = ()
-        while not self.at_end() and self.tokens[self.at].line == number:
-            last = self.at + 1 >= len(self.tokens) or self.tokens[self.at + 1].line != number
+        while not self.at_end() and self.tokens[self.at].place == place:
+            last = self.at + 1 >= len(self.tokens) or self.tokens[self.at + 1].place != place
             if self._is("{") and last and words:
                 body = self.body(depth + 1)
                 break
@@ -299,42 +246,58 @@ class _Reader:
             words.append(self.tokens[self.at].text)
             self.at += 1
         if words and words[0] == "import":
-            return self._imported(words, number)
+            if len(words) == 2 and words[1] in self.snippets:
+                return list(self.snippets[words[1]])
+            self._splice(words, place)
+            return []
         if not words:
-            self._fail(number, "unexpected {")
-        return [Line(tuple(words), body, number, self.source)]
+            _fail(place, "unexpected {")
+        return [Line(tuple(words), body, place.number, place.source)]
 
-    def _imported(self, words: list[str], number: int) -> list[Line]:
+    def _line_tokens(self) -> list[Token]:
+        place = self.tokens[self.at].place
+        end = self.at
+        while end < len(self.tokens) and self.tokens[end].place == place:
+            end += 1
+        return self.tokens[self.at : end]
+
+    def _splice(self, words: list[str], place: Place) -> None:
+        """Put the words of the files that are meant where `import` stood."""
         if len(words) != 2:
-            self._fail(number, "import takes the name of one snippet")
-        if words[1] not in self.snippets:
-            self._fail(number, f"import: there is no snippet ({words[1]}) above this line")
-        return list(self.snippets[words[1]])
+            _fail(place, "import takes the name of one snippet, or of files")
+        found = self.files(words[1]) if self.files is not None else []
+        if not found and not set("*?[") & set(words[1]):
+            _fail(place, f"import: there is no snippet ({words[1]}) above this line, and no file")
+        self.imported += 1
+        if self.imported > MAX_IMPORTS:
+            _fail(place, "import: files import each other")
+        self.tokens[self.at : self.at] = [
+            token for name, text in found for token in tokens(text, name, self.environment)
+        ]
 
     def _is(self, text: str) -> bool:
         token = self.tokens[self.at]
         return token.text == text and not token.quoted
 
-    def _fail(self, line: int, why: str) -> NoReturn:
-        raise ConfigError([f"{self.source}:{line}: {why}"])
+
+def _fail(place: Place, why: str) -> NoReturn:
+    raise ConfigError([f"{place}: {why}"])
 
 
-def _keys(name: str, default_port: int, source: str, line: int) -> list[Key]:
+def _keys(name: str, default_port: int, place: Place) -> list[Key]:
     scheme, separator, rest = name.rpartition("://")
     if separator and scheme != "dns":
-        raise ConfigError(
-            [f"{source}:{line}: {scheme}:// is not served here; only dns:// (UDP and TCP) is"]
-        )
+        _fail(place, f"{scheme}:// is not served here; only dns:// (UDP and TCP) is")
     host, port = rest, default_port
     before, colon, after = rest.rpartition(":")
     if colon and after.isdigit():
         host, port = before or ".", int(after)
     if not 0 <= port < 65536:
-        raise ConfigError([f"{source}:{line}: port {port} is out of range"])
+        _fail(place, f"port {port} is out of range")
     try:
         return [Key(zone, port) for zone in zones(host)]
     except ValueError as error:
-        raise ConfigError([f"{source}:{line}: {name!r} is not a zone: {error}"]) from None
+        _fail(place, f"{name!r} is not a zone: {error}")
 
 
 def zones(text: str) -> list[bytes]:

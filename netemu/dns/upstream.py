@@ -47,6 +47,7 @@ class Upstream:
         self.group = group
         self.fails = 0
         self.probe_name, self.probe_rd, self.probe_tcp = wire.ROOT, True, False
+        self.probe_every = PROBE_EVERY
         self._channels: list[_Channel] = []
         self._idle: list[tuple[float, asyncio.StreamReader, asyncio.StreamWriter]] = []
         self._probing: asyncio.Task[None] | None = None
@@ -155,7 +156,7 @@ class Upstream:
             else:
                 self.fails = 0
                 return
-            await asyncio.sleep(PROBE_EVERY)
+            await asyncio.sleep(self.probe_every)
 
     def close(self) -> None:
         if self._probing is not None:

@@ -58,6 +58,7 @@ class Settings:
     tls: str | None = None
     probe_name: bytes = wire.ROOT
     probe_rd: bool = True
+    probe_every: float = 0.5
     names: list[str] = field(default_factory=list)
 
 
@@ -95,6 +96,7 @@ class Forward(Plugin):
             upstream = _upstream(text, self)
             upstream.probe_name, upstream.probe_rd = chosen.probe_name, chosen.probe_rd
             upstream.probe_tcp = chosen.force_tcp
+            upstream.probe_every = chosen.probe_every
             self.upstreams.append(upstream)
 
     async def serve(self, query: Query) -> Reply:
@@ -311,7 +313,7 @@ def _tls(line: Line, settings: Settings) -> None:
 def _health_check(line: Line, settings: Settings) -> None:
     if not line.args:
         line.fail("needs a duration")
-    duration_of(line, line.args[0])
+    settings.probe_every = max(0.05, duration_of(line, line.args[0]))
     words = list(line.args[1:])
     while words:
         word = words.pop(0)

@@ -6,14 +6,10 @@ only burn time: better a crash that says why. https://coredns.io/plugins/loop/#t
 
 from __future__ import annotations
 
-import logging
-
 from netemu.dns import wire
 from netemu.dns.corefile import Line
 from netemu.dns.message import Query, Reply
-from netemu.dns.plugin import Block, Failure, Plugin
-
-log = logging.getLogger(__name__)
+from netemu.dns.plugin import Block, Plugin
 
 PATIENCE = 30.0
 """Seconds to try; an upstream that does not answer by then proves nothing."""
@@ -38,7 +34,7 @@ class Loop(Plugin):
                 self.watching = False
                 zone = wire.to_text(self.zone)
                 self.runtime.exit(
-                    f"Loop ({query.client[0]}:{query.client[1]} -> {query.server.removeprefix('dns://')})"
+                    f"plugin/loop: Loop ({query.client[0]}:{query.client[1]} -> {query.server.removeprefix('dns://')})"
                     f' detected for zone "{zone}", see https://coredns.io/plugins/loop#troubleshooting.'
                     f' Query: "HINFO {wire.to_text(query.name)}"'
                 )
@@ -52,11 +48,9 @@ class Loop(Plugin):
         query.zone, query.server = self.zone, self.block.server
         while self.watching and clock.monotonic() < until:
             self.seen = 0
-            try:
-                await self.runtime.resolve(query, self.block)
+            reply = await self.runtime.resolve(query, self.block)
+            if reply.rcode != wire.SERVFAIL:
                 break
-            except Failure as failure:
-                log.debug(f"the loop probe had no answer: {failure}")
             await clock.sleep(wait)
         self.watching = False
 

@@ -10,8 +10,12 @@ https://coredns.io/plugins/ready/
 
 from __future__ import annotations
 
+import logging
+
 from netemu.dns.corefile import Line
 from netemu.dns.plugin import Block, Plugin, listen_of, one_arg
+
+log = logging.getLogger(__name__)
 
 DEFAULT = ":8181"
 
@@ -36,6 +40,7 @@ class Ready(Plugin):
                 waiting.append(plugin.name)
         kind = "text/plain; charset=utf-8"
         if waiting or instance is None:
+            log.info(f'Plugins not ready: "{",".join(sorted(set(waiting)))}"')
             return 503, kind, ",".join(sorted(set(waiting))).encode()
         return 200, kind, b"OK"
 

@@ -45,8 +45,11 @@ class Instance:
         for start in query.starts:
             chain = chain or (table or {}).get(query.name[start:])
         if chain is None:
-            raise Failure(f"{wire.to_text(query.name)}: no server block serves it", wire.REFUSED)
-        return await chain.first.serve(query)
+            return Reply(wire.REFUSED)
+        try:
+            return await chain.first.serve(query)
+        except Failure as failure:
+            return Reply(failure.rcode)
 
     def start(self) -> None:
         """Begin the plugins' background work."""

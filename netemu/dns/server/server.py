@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import glob
 import hashlib
 import logging
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 
 from netemu.dns import corefile
 from netemu.dns.runtime import Runtime
@@ -106,7 +108,8 @@ class Server:
             return True
 
     async def _take(self, text: str) -> None:
-        blocks = corefile.parse(text, source=self.source)
+        files = partial(_imported, self.runtime.root)
+        blocks = corefile.parse(text, source=self.source, files=files)
         if not blocks:
             raise ConfigError([f"{self.source}: holds no server block"])
         new = build(blocks, self.runtime, listen=self.listen)
@@ -142,7 +145,7 @@ class Server:
                 async with asyncio.timeout_at(deadline):
                     await moved.wait()
             except TimeoutError:
-                log.warning("starting before all objects are known: names may be missing")
+                log.warning("plugin/kubernetes: starting server with unsynced Kubernetes API")
                 return
 
     def _adopt(
@@ -282,3 +285,18 @@ class Server:
 
 def _hosts(host: str) -> tuple[str, ...]:
     return (host,) if host else ("0.0.0.0", "::")
+
+
+def _imported(root: Path, pattern: str) -> list[tuple[str, str]]:
+    """The files below `root` that an `import` of the Corefile means."""
+    found = []
+    for name in sorted(glob.glob(str(root / pattern))):
+        path = Path(name)
+        if path.is_file():
+            try:
+                found.append((name, path.read_text()))
+            except (OSError, UnicodeDecodeError) as error:
+                raise ConfigError([f"{name}: {error}"]) from None
+    if not found:
+        log.warning(f"No files matching import glob pattern: {pattern}")
+    return found

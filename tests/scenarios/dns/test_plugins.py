@@ -207,7 +207,7 @@ class TestForward:
             replies = list(pool.map(lambda name: ask(resolver, name, timeout=8), names))
         assert [reply.rcode() for reply in replies] == [dns.rcode.SERVFAIL] * 2
         assert time.monotonic() - started < 6
-        assert "silent.test. A" in resolver.text()
+        assert "[ERROR] plugin/errors: 2 silent.test. A: 127.0.0.1:" in resolver.text()
 
     def test_an_upstream_that_is_not_there_fails_at_once(self, start_resolver):
         resolver = start_resolver(corefile("errors", f"forward . 127.0.0.1:{free_port()}"))
@@ -561,7 +561,8 @@ def test_log(start_resolver):
         ask(resolver, WEB, payload=1232)
     ask(resolver, "absent.alpha.svc.cluster.local.", tcp=True)
     line = (
-        r'127\.0\.0\.1:\d+ - \d+ "A IN web\.alpha\.svc\.cluster\.local\. udp 56 false 1232"'
+        r"\[INFO\] 127\.0\.0\.1:\d+ - \d+"
+        r' "A IN web\.alpha\.svc\.cluster\.local\. udp 56 false 1232"'
         r" NOERROR qr,aa,rd 99 0\.\d+s"
     )
     assert len(re.findall(line, resolver.text())) == 2, resolver.text()
@@ -618,7 +619,10 @@ def test_a_loop_stops_the_process(start_resolver):
         corefile("loop", f"forward . 127.0.0.1:{port}"), "--listen", f"127.0.0.1:{port}"
     )
     assert resolver.process.wait(10) == 1
-    assert re.search(r'Loop \(127\.0\.0\.1:\d+ -> :53\) detected for zone "\."', resolver.text())
+    assert re.search(
+        r'\[FATAL\] plugin/loop: Loop \(127\.0\.0\.1:\d+ -> :53\) detected for zone "\."',
+        resolver.text(),
+    )
     assert "https://coredns.io/plugins/loop#troubleshooting" in resolver.text()
 
 

@@ -79,6 +79,30 @@ def test_snippets():
     assert [line.name for line in block.directives] == ["errors", "log", "any"]
 
 
+def test_imported_files():
+    files = {
+        "custom/*.override": [("custom/a.override", "log\nerrors {\n stacktrace\n}\n")],
+        "custom/*.server": [("custom/b.server", "b.test:53 {\n any\n}\nc.test {\n any\n}")],
+        "loop": [("loop", "import loop\n")],
+    }
+
+    def parse(text):
+        return corefile.parse(text, files=lambda pattern: files.get(pattern, []))
+
+    blocks = parse(
+        ". {\n any\n import custom/*.override\n cache\n}\nimport custom/*.server\nimport none/*\n"
+    )
+    assert [line.name for line in blocks[0].directives] == ["any", "log", "errors", "cache"]
+    assert blocks[0].directives[2].source == "custom/a.override"
+    assert [block.keys for block in blocks[1:]] == [(key("b.test"),), (key("c.test"),)]
+    assert blocks[2].place.number == 4
+    for text in ("import loop", ". {\n import loop\n}"):
+        with pytest.raises(ConfigError, match="import each other"):
+            parse(text)
+    with pytest.raises(ConfigError, match="Corefile:2: import: there is no snippet"):
+        parse(". {\n import nothing\n}")
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
