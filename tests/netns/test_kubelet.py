@@ -372,3 +372,27 @@ async def test_attach_follows_a_containers_own_output(cluster: Any) -> None:
     parts = session.output()
     assert (await anext(parts)).data == b"got one\n"
     await session.kill()
+
+
+async def test_usage_is_measured(cluster: Any) -> None:
+    await cluster.create("busy", sh("while :; do :; done"))
+    await cluster.create("idle", sh("sleep 1000"), {"image": "nginx"})
+    for name in ("busy", "idle"):
+        await cluster.ready(name)
+    found = await cluster.kubelet.usage()
+    assert found["default", "busy"]["c0"]["cpu"] > 100
+    assert found["default", "idle"]["c0"]["cpu"] < 100
+    assert found["default", "idle"]["c0"]["memory"] > 100_000
+    assert "c1" in found["default", "idle"]
+
+
+async def test_a_container_beyond_its_memory_is_killed_and_says_so(cluster: Any) -> None:
+    await cluster.create("first", {"image": "pause"})
+    await cluster.ready("first")
+    if "memory" not in cluster.kubelet._runtime.limits:
+        pytest.skip("no memory controller on this machine")
+    limits = {"resources": {"limits": {"memory": "16Mi"}}}
+    script = "x=x; while :; do x=$x$x; done"
+    await cluster.create("p", sh(script, **limits), restartPolicy="Never")
+    pod = await cluster.until("p", lambda p: p["status"].get("phase") == "Failed")
+    assert (ended(pod)["exitCode"], ended(pod)["reason"]) == (137, "OOMKilled")

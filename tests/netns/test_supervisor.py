@@ -251,3 +251,16 @@ async def test_killing_the_supervisor_ends_everything_it_started(node: Node) -> 
     assert not Path(inside).exists()
     node.pid, _ = await launch(node.directory, f"netemu-test-{os.getpid()}")
     await node.client.connect()
+
+
+async def test_a_supervisor_that_nobody_recorded_goes(tmp_path: Path) -> None:
+    seen = []
+
+    def fail(pid: int, start_time: int) -> None:
+        seen.append(pid)
+        raise OSError("the ledger's disk is full")
+
+    with pytest.raises(OSError, match="disk is full"):
+        await launch(tmp_path / "node", "netemu-test-none", fail)
+    await until(lambda: not Path(f"/proc/{seen[0]}/stat").exists())
+    assert not (tmp_path / "node" / "supervisor.sock").exists()

@@ -25,6 +25,7 @@ from netemu.node.kubelet.dnsconfig import ResolverFile
 from netemu.node.kubelet.eventqueue import EventQueue
 from netemu.node.kubelet.nodesockets import NodeSockets
 from netemu.node.kubelet.nodestatus import NodeStatus, register_with_patience
+from netemu.node.kubelet.podusage import PodUsage, Usage
 from netemu.node.kubelet.runtime import Runtime
 from netemu.node.kubelet.worker import PodWorker
 from netemu.node.ledger import Ledger
@@ -78,6 +79,7 @@ class Kubelet:
         self._services = Informer(client, SERVICES, indexers=by_namespace)
         self._workers: dict[str, PodWorker] = {}
         self._context: NodeContext | None = None
+        self._usage = PodUsage(self._runtime, self._clock)
         self._reopen = asyncio.Event()
         self.registered = asyncio.Event()
         """Set once the Node object is there."""
@@ -237,6 +239,10 @@ class Kubelet:
         except (NetemuError, OSError) as error:
             pairs = {"pod": meta.key(worker.pod), "error": str(error)}
             log.debug("volumes not refreshed", extra={"kv": pairs})
+
+    async def usage(self) -> dict[tuple[str, str], Usage]:
+        """What the node's pods use, by (namespace, name): see `podusage`."""
+        return await self._usage.measure(list(self._workers.values()))
 
     # KubeletApi
 

@@ -81,9 +81,11 @@ class Runtime:
         try:
             return await self.processes.connect()
         except DataplaneError:
-            pid, start_time = await launch(self._directory, self._cgroup)
-        self._ledger.record("process", pid=pid, start_time=start_time)
+            await launch(self._directory, self._cgroup, self._record)
         return await self.processes.connect()
+
+    def _record(self, pid: int, start_time: int) -> None:
+        self._ledger.record("process", pid=pid, start_time=start_time)
 
     async def _connect_standins(self) -> Message:
         try:
@@ -172,6 +174,17 @@ class Runtime:
 
     async def signal(self, identifier: str, number: int) -> None:
         await self.processes.request("signal", id=identifier, signal=number)
+
+    async def usage(self) -> dict[str, tuple[int, int]]:
+        """Container id → (processor time so far in ns, memory in bytes)."""
+        processes = await self.processes.request("usage")
+        standins = await self.standins.request("usage")
+        # A stand-in's container may have a process beside it, for commands: that counts, too.
+        result = {key: (value[0], value[1]) for key, value in processes["usage"].items()}
+        for key, (time, memory) in standins["usage"].items():
+            more = result.get(key, (0, 0))
+            result[key] = (time + more[0], memory + more[1])
+        return result
 
     async def remove(self, kind: str, ids: Sequence[str]) -> None:
         """Forget ended containers."""

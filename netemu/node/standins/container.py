@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 class StandIn:
     __slots__ = (
         "id", "spec", "state", "started", "finished", "code", "signal", "message", "stopping",
+        "spent",
         "_loop", "_sockets", "_connections", "_log", "_program",
     )  # fmt: skip
 
@@ -31,6 +32,8 @@ class StandIn:
         self.code = self.signal = 0
         self.message = ""
         self.stopping = False
+        self.spent = 0
+        """Nanoseconds of processor time that its answers took."""
         self._loop = loop
         self._sockets: list[socket.socket] = []
         self._connections: set[HttpConnection] = set()
@@ -85,7 +88,10 @@ class StandIn:
                 return
 
     def answer(self, request: Request) -> Answer:
-        return self._program(self.spec["identity"], request)
+        start = time.thread_time_ns()
+        answer = self._program(self.spec["identity"], request)
+        self.spent += time.thread_time_ns() - start
+        return answer
 
     def log_request(self, request: Request, answer: Answer) -> None:
         """An access log line in the format that nginx and Apache call combined."""

@@ -85,11 +85,20 @@ def test_webserver(identity: Message, request: Request) -> Answer:
     return Answer("<pre>\n</pre>\n", kind="text/html; charset=utf-8")
 
 
+def hpa_example(identity: Message, request: Request) -> Answer:
+    """The image of Kubernetes' autoscaling walkthrough: every request costs processor time."""
+    end = time.monotonic() + 0.02
+    while time.monotonic() < end:
+        pass
+    return Answer("OK!")
+
+
 PROGRAMS: dict[str, Program] = {
     "": identify,
     "netexec": netexec,
     "serve-hostname": serve_hostname,
     "porter": porter,
+    "hpa-example": hpa_example,
     "test-webserver": test_webserver,
 }
 

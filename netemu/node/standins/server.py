@@ -12,6 +12,7 @@ from netemu.node.supervisor.loop import Loop
 from netemu.node.supervisor.wire import Message
 
 _POLL = 0.05
+_MEMORY = 32 * 1024
 
 
 class StandIns:
@@ -61,6 +62,10 @@ class StandIns:
             container.write_error(f"{spec.get('name')}: {error.strerror or error}")
             container.end(1)
         return container
+
+    def _op_usage(self, client: Connection, message: Message, fds: list[int]) -> Message:
+        """Processor time (ns) spent on each container's answers, and about what one costs."""
+        return {"usage": {each.id: (each.spent, _MEMORY) for each in self._containers.values()}}
 
     def _op_stop(self, client: Connection, message: Message, fds: list[int]) -> Message:
         """Stop serving now; exit when the last answer is out, or after `grace` seconds."""

@@ -8,6 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,22 +32,37 @@ def boot_command(package: str, *arguments: str) -> list[str]:
     return [sys.executable, "-S", "-I", "-c", boot, str(_ROOT), *arguments]
 
 
-async def launch(directory: Path, cgroup: str) -> tuple[int, int]:
+async def launch(
+    directory: Path, cgroup: str, record: Callable[[int, int], None] = lambda pid, start: None
+) -> tuple[int, int]:
     """Start a supervisor that keeps its socket in `directory`; its (PID, start time).
 
-    `cgroup` names its control groups. Raises DataplaneError when one runs there already.
+    `cgroup` names its control groups. It does nothing until `record(PID, start time)` has returned,
+    and ends by itself when we are gone by then. Raises DataplaneError when one runs there already.
     """
     process = await asyncio.create_subprocess_exec(
         *boot_command("supervisor", str(directory), cgroup),
-        stdin=asyncio.subprocess.DEVNULL,
+        stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    stdout, stderr = await process.communicate()
-    if process.returncode:
-        raise DataplaneError(directory.name, "start the supervisor", stderr=stderr.decode())
-    pid, start = stdout.split()
-    return int(pid), int(start)
+    assert process.stdin and process.stdout and process.stderr
+    try:
+        words = (await process.stdout.readline()).split()
+        if len(words) == 2:
+            pid, start = int(words[0]), int(words[1])
+            record(pid, start)
+            process.stdin.write(b"1")
+            if (await process.stdout.readline()).strip() == b"ready":
+                return pid, start
+        why = (await process.stderr.read()).decode()
+        raise DataplaneError(directory.name, "start the supervisor", stderr=why)
+    finally:
+        process.stdin.close()
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                process.kill()  # the launcher: its work is done, or unwanted
+        await process.wait()
 
 
 class StartRefused(DataplaneError):

@@ -1,7 +1,8 @@
 """Entry of the supervisor process: `python -S -I -c BOOT DIRECTORY CGROUP`.
 
-Forks twice: the first child enters new PID and mount namespaces, the second is process 1 in there
-and stays. The launcher prints `PID STARTTIME` of it, as seen by the one that launched it.
+The launcher forks process 1 of a new PID namespace, prints `PID STARTTIME` of it as seen by whoever
+launched it, and `ready` once it serves. Until it reads a byte from its input it does nothing: an
+end of input means that nobody wrote it into a ledger, and it goes.
 """
 
 from __future__ import annotations
@@ -37,11 +38,14 @@ def main(arguments: list[str]) -> None:
     pid = os.fork()
     if pid:
         os.close(child_ready)
+        os.write(1, f"{pid} {start_time(pid)}\n".encode())
         if os.read(ready, 1) != b"1":
             sys.exit(f"the supervisor ended at its start; see {directory}/supervisor.log")
-        os.write(1, f"{pid} {start_time(pid)}\n".encode())
+        os.write(1, b"ready\n")
         os._exit(0)
     os.close(ready)
+    if os.read(0, 1) != b"1":
+        os._exit(1)
     _detach(directory)
     _run(directory, group, child_ready)
 

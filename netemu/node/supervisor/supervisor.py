@@ -13,7 +13,7 @@ import os
 import signal
 import time
 
-from netemu.node.supervisor import cgroups, records
+from netemu.node.supervisor import cgroups, records, usage
 from netemu.node.supervisor.connection import Connection, Server
 from netemu.node.supervisor.loop import Loop
 from netemu.node.supervisor.records import Attachment, Command, Container, Pod
@@ -174,6 +174,11 @@ class Supervisor:
         entry = container.terminal if container.terminal >= 0 else container.stdin
         client.send({"seq": message["seq"]}, (os.dup(entry),) if entry >= 0 else ())
         return None
+
+    def _op_usage(self, client: Connection, message: Message, fds: list[int]) -> Message:
+        """Processor time (ns) and memory (bytes) of every container that runs."""
+        running = [each for each in self._containers.values() if each.state == records.RUNNING]
+        return {"usage": {each.id: usage.measure(each.pid, each.cgroups) for each in running}}
 
     def _op_helper(self, client: Connection, message: Message, fds: list[int]) -> Message:
         """Start a process of the node itself (the stand-ins), which ends with the supervisor."""
