@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from netemu.aio import spawn
 from netemu.dns import corefile
 from netemu.dns.runtime import Runtime
 from netemu.dns.server.instance import Address
@@ -102,11 +103,14 @@ async def serve(options: Options, *, pages: bool = True) -> int:
         async with asyncio.TaskGroup() as group:
             runtime = Runtime(group, resolv_conf=options.resolv_conf, local=options.local)
             runtime.exit = leave
-            server = await _start(runtime, options, pages)
-            _settle()
-            await stop.wait()
-            if not fatal:
-                await server.stop()
+            starting = spawn(group, _start(runtime, options, pages), name="dns start")
+            told = spawn(group, stop.wait(), name="dns stop")
+            await asyncio.wait((starting, told), return_when=asyncio.FIRST_COMPLETED)
+            if starting.done():
+                _settle()
+                await told
+                if not fatal:
+                    await starting.result().stop()
             raise _Stopped
     except* _Stopped:
         pass
@@ -185,8 +189,6 @@ async def _from_api(runtime: Runtime, server: Server, options: Options) -> str:
 
 
 def _accept(runtime: Runtime, server: Server) -> None:
-    from netemu.aio import spawn
-
     def offer(text: str) -> None:
         spawn(runtime.group, server.replace(text), name="dns reload")
 

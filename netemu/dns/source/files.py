@@ -79,8 +79,10 @@ def read_objects(path: Path) -> Iterator[dict[str, Any]]:
         return
     try:
         text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ManifestError(str(path), str(error)) from None
+    except OSError as error:
+        raise ManifestError(str(path), error.strerror or str(error)) from None
+    except UnicodeDecodeError as error:
+        raise ManifestError(str(path), f"is not UTF-8: {error}") from None
     for number, document in enumerate(_documents(path, text), 1):
         if document is None:
             continue
