@@ -396,3 +396,20 @@ async def test_a_container_beyond_its_memory_is_killed_and_says_so(cluster: Any)
     await cluster.create("p", sh(script, **limits), restartPolicy="Never")
     pod = await cluster.until("p", lambda p: p["status"].get("phase") == "Failed")
     assert (ended(pod)["exitCode"], ended(pod)["reason"]) == (137, "OOMKilled")
+
+
+async def test_a_host_port_leads_to_the_pod_until_it_goes(cluster: Any) -> None:
+    port = {"containerPort": 80, "hostPort": 8099}
+    await cluster.create("p", {"image": "nginx", "ports": [port]})
+    await cluster.create("q", sh("sleep 1000"))
+    for name in ("p", "q"):
+        await cluster.ready(name)
+    url = "http://172.30.0.2:8099/hostname"
+    assert await cluster.network.at("fabric", "curl", "-s", url) == "p"
+    assert (
+        await cluster.network.at("node-1", "curl", "-s", "http://172.30.0.2:8099/hostname") == "p"
+    )
+    assert await cluster.run("q", "wget", "-qO-", url) == (0, "p")
+    assert await cluster.run("p", "wget", "-qO-", url) == (0, "p")
+    await cluster.delete("p")
+    assert "CNI-DN-" not in await cluster.network.at("node-1", "iptables-save", "-t", "nat")

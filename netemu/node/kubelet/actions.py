@@ -46,6 +46,8 @@ async def act(
             words = " ".join(action["exec"].get("command") or ())
             return False, f'command timed out: "{words}" timed out after {timeout:g}s'
         return False, f"{_target(worker, state, action)}: context deadline exceeded"
+    except DataplaneError as error:
+        return False, str(error)
     except (OSError, ssl.SSLError) as error:
         why = (error.strerror or str(error)).lower()
         return False, f"{_target(worker, state, action)}: connect: {why}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,9 +18,20 @@ from netemu.node.images import ImageTable
 from netemu.node.kubelet.batcher import Batcher
 from netemu.node.kubelet.dnsconfig import ResolverFile
 from netemu.node.kubelet.eventqueue import EventQueue
+from netemu.node.kubelet.hostports import HostPorts
 from netemu.node.kubelet.nodesockets import NodeSockets
 from netemu.node.kubelet.runtime import Runtime
 from netemu.node.podnetwork import PodNetwork, PodRequest, PodSandbox
+
+log = logging.getLogger(__name__)
+
+
+async def _guarded(coroutine: Coroutine[Any, Any, None], name: str) -> None:
+    try:
+        await coroutine
+    except Exception:
+        log.exception("task failed", extra={"kv": {"task": name}})
+
 
 TokenIssuer = Callable[[str, str, str, Object, Object], Awaitable[str]]
 """(namespace, service account, audience, the volume's source, pod) → a token."""
@@ -49,12 +61,14 @@ class NodeContext:
     directory: str = field(init=False)
     """The node's own, for sockets, logs and small volumes."""
     cluster_dns: tuple[str, ...] = field(init=False)
+    host_ports: HostPorts = field(init=False)
     sandboxes: Batcher[PodRequest, PodSandbox] = field(init=False)
     removals: Batcher[str, None] = field(init=False)
 
     def __post_init__(self) -> None:
         self.directory = str(self.config.node_dir(self.node))
         self.cluster_dns = (self.config.dns_service_ip,)
+        self.host_ports = HostPorts(self.netns, self.directory)
         self.sandboxes = Batcher(self._add, limit=64)
         self.removals = Batcher(self._remove, limit=1024)
 
@@ -71,7 +85,8 @@ class NodeContext:
         return [None] * len(uids)
 
     def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
-        return spawn(self.group, coroutine, name=f"{self.node}/{name}")
+        """Start a task of one pod. Its failure is a defect of ours, and must not end the node."""
+        return spawn(self.group, _guarded(coroutine, name), name=f"{self.node}/{name}")
 
     def services_of(self, namespace: str) -> list[Object]:
         """Services that a pod of `namespace` hears of in its environment."""

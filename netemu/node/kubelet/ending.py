@@ -134,6 +134,7 @@ async def release(worker: PodWorker) -> None:
     """Give back what a pod without running containers holds: records, namespaces, address."""
     await worker.context.runtime.remove_pod(worker.uid)
     if worker.sandbox is not None:
+        await worker.context.host_ports.remove(worker.pod, worker.ips)
         await worker.context.removals.submit(worker.uid)
         worker.sandbox = None
         worker.around.has_network = False

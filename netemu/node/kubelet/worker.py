@@ -261,6 +261,7 @@ class PodWorker:
             isinstance(resolve(self, state), Program) for state in self.states.values()
         )
         await self.volumes.prepare(self)
+        await self.context.host_ports.add(self.pod, self.ips)
         await self.context.runtime.add_pod(self._entry(), self.netns)
         self._in_runtime = True
         return True
