@@ -130,6 +130,7 @@ def set_link(
     mtu: int = 0,
     address: str = "",
     group: int = 0,
+    master: int = 0,
     link_local: bool = True,
 ) -> bytes:
     """Change a link that exists; what is left out stays as it is."""
@@ -140,6 +141,8 @@ def set_link(
         body.append(mac(_IFLA_ADDRESS, address))
     if group:
         body.append(u32(_IFLA_GROUP, group))
+    if master:
+        body.append(u32(_IFLA_MASTER, master))
     if not link_local:
         body.append(NO_LINK_LOCAL)
     return message(RTM_SETLINK, 0, b"".join(body))

@@ -25,6 +25,7 @@ from netemu.node.netlink import (
 _RT_TABLE_MAIN, _RTN_UNICAST, _RTNH_F_ONLINK = 254, 1, 4
 _RTPROT_KERNEL, _RTPROT_RA = 2, 9
 _IFLA_PROTINFO, _BR_STATE_FORWARDING = 12, 3
+_NDA_IFINDEX = 8
 _IFLA_OPERSTATE, _IF_OPER_UP = 16, 6
 
 
@@ -142,6 +143,16 @@ def observe_routes(netlink: NetlinkSocket, names: dict[int, str]) -> Iterator[Ro
             )
 
 
+def observe_known(netlink: NetlinkSocket, index: int) -> set[str]:
+    """Addresses of the permanent neighbours on one link."""
+    only = struct.pack("=HHI", 8, _NDA_IFINDEX, index)
+    return {
+        _ip(found[1])
+        for _, state, _, found in _neighbours(netlink, socket.AF_UNSPEC, only)
+        if state & NUD_PERMANENT
+    }
+
+
 def observe_neighbours(netlink: NetlinkSocket, names: dict[int, str]) -> Iterator[Neighbour]:
     """Permanent neighbours on the links `names`."""
     for index, state, _, found in _neighbours(netlink, socket.AF_UNSPEC):
@@ -159,10 +170,10 @@ def observe_fdb(netlink: NetlinkSocket, names: dict[int, str]) -> Iterator[FdbEn
 
 
 def _neighbours(
-    netlink: NetlinkSocket, family: int
+    netlink: NetlinkSocket, family: int, only: bytes = b""
 ) -> Iterator[tuple[int, int, int, dict[int, bytes]]]:
     header = struct.pack("=BxxxiHBB", family, 0, 0, 0, 0)
-    for _, payload in netlink.dump(RTM_GETNEIGH, header):
+    for _, payload in netlink.dump(RTM_GETNEIGH, header + only):
         index, state, flags = struct.unpack_from("=iHB", payload, 4)
         yield index, state, flags, attributes_of(payload, 12)
 

@@ -21,7 +21,7 @@ from netemu.api.kinds.node import NODES
 from netemu.client.informer import Informer
 from netemu.client.protocol import STRATEGIC_MERGE_PATCH, ApiClient
 from netemu.config import ClusterConfig
-from netemu.errors import ApiError, DataplaneError
+from netemu.errors import NetemuError
 from netemu.netstate.network import Changes, Network
 from netemu.node import netns
 from netemu.node.hardware import random_like_mac
@@ -125,7 +125,7 @@ class NodeOverlay:
             if revision > self._reported:
                 self._reported = revision
                 await self._client.report_progress(f"{self._node}/overlay", revision)
-        except* (DataplaneError, ApiError, OSError) as errors:
+        except* (NetemuError, OSError) as errors:
             self._dirty = self._look_closely = True
             log.warning(
                 "overlay sync failed", extra={"kv": {"node": self._node, "error": _first(errors)}}

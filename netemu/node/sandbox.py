@@ -20,7 +20,7 @@ from __future__ import annotations
 import os
 import queue
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from netemu.errors import DataplaneError
@@ -131,12 +131,7 @@ def _link(pod: PodLink, bridge: Bridge, node: NetlinkSocket, bare: Bare) -> None
                 peer_index=ETH0,
                 peer_mac=pod.mac,
             ),
-            bridge_port(pod.index, hairpin=True, answers_arp=True),
-            add_port_entry(pod.index, pod.mac),
-            *(
-                add_neighbour(bridge.index, address.partition("/")[0], pod.mac)
-                for address in pod.addresses
-            ),
+            *_on_the_bridge(pod, bridge),
         ]
     )
     bare.netlink.request(
@@ -147,6 +142,22 @@ def _link(pod: PodLink, bridge: Bridge, node: NetlinkSocket, bare: Bare) -> None
             *_inside(pod, bridge),
         ]
     )
+
+
+def _on_the_bridge(pod: PodLink, bridge: Bridge) -> Iterator[bytes]:
+    """What makes the pair's end a port that needs no ARP and floods nobody."""
+    yield bridge_port(pod.index, hairpin=True, answers_arp=True)
+    yield add_port_entry(pod.index, pod.mac)
+    for address in pod.addresses:
+        yield add_neighbour(bridge.index, address.partition("/")[0], pod.mac)
+
+
+def plug_again(pods: Iterable[PodLink], bridge: Bridge, node: NetlinkSocket) -> None:
+    """Put pods back on a bridge that had to be made anew. A pair that is gone stays gone."""
+    messages = []
+    for pod in pods:
+        messages += [set_link(pod.index, master=bridge.index), *_on_the_bridge(pod, bridge)]
+    node.try_all(messages)
 
 
 def _inside(pod: PodLink, bridge: Bridge) -> Iterator[bytes]:

@@ -31,7 +31,7 @@ from netemu.node.ledger import Ledger
 from netemu.node.link_messages import delete_group, new_bridge, set_link
 from netemu.node.namespace_holder import NamespaceHolder
 from netemu.node.netlink import NetlinkSocket
-from netemu.node.network_observe import observe_links, observe_neighbours
+from netemu.node.network_observe import observe_known, observe_links
 from netemu.node.sandbox import Bridge, PodLink
 from netemu.node.sandbox_log import SandboxLog, SandboxRecord
 
@@ -207,16 +207,27 @@ class Sandboxes:
         return many or not _BRIDGE_NETFILTER.exists()
 
     def _make_bridge(self) -> None:
-        bridge = self._bridge
+        """Make cni0, or what is missing of it. Who deletes it gets it back, with all its ports."""
+        bridge, node = self._bridge, self._node_socket
         message = new_bridge(
             name=BRIDGE_NAME, mtu=bridge.mtu, address=bridge.mac, index=bridge.index
         )
-        self._node_socket.request([message], ignore={errno.EEXIST, errno.EBUSY})
+        refused = node.try_all([message])
+        if refused and refused[0].errno not in (errno.EEXIST, errno.EBUSY):
+            raise node.error(refused[0])
         addresses = [
             add_address(bridge.index, f"{subnet.gateway}/{subnet.prefix_length}")
             for subnet in self._ranges
         ]
-        self._node_socket.request([set_link(bridge.index, up=True, mtu=bridge.mtu), *addresses])
+        node.request([set_link(bridge.index, up=True, mtu=bridge.mtu), *addresses])
+        self._plug_again()
+
+    def _plug_again(self) -> None:
+        """Pods that cni0 no longer knows: with it, or with its address, the entries went."""
+        known = observe_known(self._node_socket, BRIDGE_INDEX) if self._records else set()
+        lost = [r for r in self._records.values() if not known.issuperset(r.ips)]
+        if lost:
+            sandbox.plug_again(map(self._pod_link, lost), self._bridge, self._node_socket)
 
     def _check_room(self, count: int) -> None:
         if len(self._records) + count > MAX_PORTS:
@@ -333,7 +344,6 @@ class Sandboxes:
                 subnet.release(uid)
 
     def _drop_stale_neighbours(self) -> None:
-        known = {ip for record in self._records.values() for ip in record.ips}
-        found = observe_neighbours(self._node_socket, {BRIDGE_INDEX: BRIDGE_NAME})
-        stale = [entry.address for entry in found if entry.address not in known]
+        ours = {ip for record in self._records.values() for ip in record.ips}
+        stale = observe_known(self._node_socket, BRIDGE_INDEX) - ours
         self._node_socket.try_all([delete_neighbour(BRIDGE_INDEX, ip) for ip in stale])

@@ -154,6 +154,9 @@ async def _source_seen(network: EmulatedNetwork, source: str, target: str, addre
         "ip route delete 10.244.1.0/24",
         "ip neigh flush dev flannel.1 nud permanent",
         "ip link set flannel.1 down",
+        "ip link delete cni0",
+        "ip link set cni0 down",
+        "ip address flush dev cni0",
         "iptables -t nat -F",
         "iptables -F FLANNEL-FWD",
     ],
@@ -164,6 +167,7 @@ async def test_what_someone_breaks_comes_back(network: EmulatedNetwork, damage: 
     async with asyncio.timeout(10):
         while await _picture(network) != before:  # noqa: ASYNC110
             await asyncio.sleep(0.05)
+    await network.at("a", "ping", "-c1", "-W1", network.pods["b"].ips[0])
     await network.at("a", "ping", "-c1", "-W1", network.pods["c"].ips[0])
 
 
@@ -172,7 +176,8 @@ async def _picture(network: EmulatedNetwork) -> list[str]:
         "node-1",
         "bash",
         "-c",
-        "ip -br addr; ip route; ip neigh; bridge fdb show dev flannel.1; iptables-save | grep ^-A",
+        "ip -br addr; ip route; ip neigh; bridge fdb show dev flannel.1; bridge link; "
+        "iptables-save | grep ^-A",
     )
     return sorted(re.sub(r"@.*|:.*", "", line).strip() for line in shown.splitlines())
 
