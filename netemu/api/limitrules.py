@@ -16,7 +16,7 @@ from netemu.api.kind import Object, Resource
 
 def _items(ranges: Iterable[Object], type_: str) -> Iterator[Mapping[str, Any]]:
     for found in ranges:
-        for item in found["spec"].get("limits") or ():
+        for item in (found.get("spec") or {}).get("limits") or ():
             if item.get("type") == type_:
                 yield item
 

@@ -82,7 +82,7 @@ def _claim_usage(claim: Object) -> Usage:
 
 def in_scope(quota: Object, resource: Resource, obj: Object) -> bool:
     """Whether the quota's scopes let it count the object; quotas with scopes count pods only."""
-    spec = quota["spec"]
+    spec = quota.get("spec") or {}
     wanted = [(scope, "Exists", ()) for scope in spec.get("scopes") or ()]
     for entry in (spec.get("scopeSelector") or {}).get("matchExpressions") or ():
         wanted.append((entry["scopeName"], entry["operator"], tuple(entry.get("values") or ())))
@@ -127,7 +127,7 @@ def _crosses_namespaces(spec: Mapping[str, Any]) -> bool:
 
 def total(quota: Object, objects: Iterable[tuple[Resource, Object]]) -> Usage:
     """What all these objects take from the quota, for each resource that it limits."""
-    hard = quota["spec"].get("hard") or {}
+    hard = (quota.get("spec") or {}).get("hard") or {}
     used: Usage = dict.fromkeys(hard, Fraction(0))
     for resource, obj in objects:
         if in_scope(quota, resource, obj):
@@ -153,7 +153,7 @@ def refusal(quotas: Iterable[Object], resource: Resource, obj: Object) -> str:
         if not in_scope(quota, resource, obj):
             continue
         status = quota.get("status") or {}
-        hard = status.get("hard") or quota["spec"].get("hard") or {}
+        hard = status.get("hard") or (quota.get("spec") or {}).get("hard") or {}
         named = quota["metadata"]["name"]
         if missing := _must_specify(hard, resource, obj):
             return f"failed quota: {named}: must specify {missing}"

@@ -45,7 +45,7 @@ async def _book(ctx: Context, quotas: Kind, quota: Object, kind: Kind, obj: Obje
         _check(old, kind, obj)
         new = meta.copy(old)
         del new["metadata"]["resourceVersion"]
-        hard = old["spec"].get("hard") or {}
+        hard = (old.get("spec") or {}).get("hard") or {}
         status = new.setdefault("status", {})
         used = {name: quantity.parse(text) for name, text in (status.get("used") or {}).items()}
         for name, amount in quotarules.usage_of(kind, obj).items():

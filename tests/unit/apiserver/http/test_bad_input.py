@@ -1,11 +1,13 @@
 """What clients should not send: an answer with the right code, soon, and others are served on."""
 
 import asyncio
+import os
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from netemu.api.kinds import ALL
 from netemu.client.http import HttpClient
 from netemu.errors import ApiError
 
@@ -127,6 +129,13 @@ async def test_wrong_upgrades(server, lines):
         writer.close()
 
 
+PATCHES = [
+    JSON,
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+    "application/json-patch+json",
+    "application/apply-patch+yaml",
+]
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),
     lambda inner: (
@@ -135,7 +144,8 @@ ANYTHING = st.recursive(
     max_leaves=12,
 )
 NAMES = ["metadata", "spec", "status", "kind", "apiVersion", "name", "labels", "data"]
-NAMES += ["containers", "ports", "selector"]
+NAMES += ["containers", "ports", "selector", "template", "rules", "versions", "names", "target"]
+NAMES += ["deleteOptions", "replicas", "finalizers", "type", "subsets", "endpoints", "addresses"]
 OBJECTS = st.recursive(
     ANYTHING,
     lambda inner: st.dictionaries(st.sampled_from(NAMES), inner, max_size=5),
@@ -143,29 +153,32 @@ OBJECTS = st.recursive(
 )
 
 
+KINDS = sorted(ALL, key=lambda kind: (kind.group, kind.plural))
+
+
 @settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=int(os.environ.get("NETEMU_FUZZ", "150")),
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 @given(
-    plural=st.sampled_from(["pods", "services", "configmaps", "endpoints", "secrets", "events"]),
+    kind=st.sampled_from(KINDS),
     body=st.dictionaries(st.sampled_from(NAMES), OBJECTS, max_size=5),
-    method=st.sampled_from(["POST", "PUT", "PATCH"]),
-    media=st.sampled_from(
-        [
-            JSON,
-            "merge-patch+json",
-            "strategic-merge-patch+json",
-            "json-patch+json",
-            "apply-patch+yaml",
-        ]
-    ),
+    method=st.sampled_from(["POST", "POST", "PUT", "PATCH", "DELETE"]),
+    media=st.sampled_from(PATCHES),
     validation=st.sampled_from(["", "Strict", "Ignore"]),
+    part=st.sampled_from(
+        ["", "", "", "status", "scale", "binding", "finalize", "eviction", "token"]
+    ),
+    named=st.booleans(),
 )
-async def test_no_object_makes_the_server_fail(http, plural, body, method, media, validation):
-    path = f"/api/v1/namespaces/default/{plural}"
-    if method != "POST":
-        path += "/x"
-    content_type = f"application/{media}" if method == "PATCH" and media != JSON else media
+async def test_no_object_makes_the_server_fail(
+    http, kind, body, method, media, validation, part, named
+):
+    path = kind.path("default", "" if method == "POST" and not part else "x", part)
+    if named:
+        body = {**body, "metadata": {"name": "x"}}
+    content_type = media if method == "PATCH" else JSON
     params = {"fieldValidation": validation, "fieldManager": "fuzz", "force": "true"}
     try:
         await http.json(method, path, body=body, content_type=content_type, params=params)
