@@ -8,7 +8,6 @@ from netemu.dns.kube.store import Store, Wanted
 from netemu.dns.source.files import FileSource
 from netemu.errors import ManifestError
 
-
 PLAIN = Wanted()
 
 
