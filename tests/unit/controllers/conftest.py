@@ -14,10 +14,12 @@ from netemu.aio import Clock, FakeClock, spawn
 from netemu.api import kinds
 from netemu.api.kind import Object
 from netemu.api.meta import is_deleting, key, micro_timestamp, name, namespace, timestamp, uid
+from netemu.apiserver.local import LocalClient
 from netemu.apiserver.server import ApiServer
 from netemu.client.eventqueue import EventQueue
 from netemu.client.events import EventRecorder
 from netemu.client.informers import Informers
+from netemu.client.protocol import WatchEvent
 from netemu.config.cluster import ClusterConfig
 from netemu.controllers.context import ControllerContext
 from netemu.controllers.manager import ControllerManager
@@ -155,16 +157,29 @@ def _condition(status: Object, type_: str) -> str:
     return next((c["status"] for c in found if c["type"] == type_), "")
 
 
+class LaggingClient(LocalClient):
+    """Watches tell of a change only `lag` turns of the loop after it was made."""
+
+    lag = 0
+
+    async def watch(self, *args: Any, **kwargs: Any) -> AsyncIterator[WatchEvent]:
+        async for event in super().watch(*args, **kwargs):
+            for _ in range(self.lag):
+                await asyncio.sleep(0)
+            yield event
+
+
 class Cluster:
     """What a test drives; see `FakeKubelets` for what the nodes do."""
 
-    def __init__(self, clock: Clock, config: ClusterConfig) -> None:
-        self.clock, self.config = clock, config
+    def __init__(self, clock: Clock, config: ClusterConfig, lag: int = 0) -> None:
+        self.clock, self.config, self.lag = clock, config, lag
         self.server = ApiServer(config, store=MemoryStore(), clock=clock)
 
     async def open(self) -> None:
         await self.server.open()
-        self.client = self.server.local_client()
+        self.client = LaggingClient(self.server.context, self.server.progress)
+        self.client.lag = self.lag
         self.informers = Informers(self.client)
         recorder = EventRecorder(self.client, "controller-manager", clock=self.clock)
         self.events = EventQueue(recorder, self.clock)
@@ -249,9 +264,13 @@ class Cluster:
 
 @asynccontextmanager
 async def running(
-    *, nodes: int = 3, clock: Clock | None = None, config: ClusterConfig | None = None
+    *,
+    nodes: int = 3,
+    clock: Clock | None = None,
+    config: ClusterConfig | None = None,
+    lag: int = 0,
 ) -> AsyncIterator[Cluster]:
-    cluster = Cluster(clock or FakeClock(), config or ClusterConfig())
+    cluster = Cluster(clock or FakeClock(), config or ClusterConfig(), lag)
     await cluster.open()
     async with asyncio.TaskGroup() as group:
         task = spawn(group, cluster.run(), name="cluster")
@@ -323,12 +342,12 @@ def make() -> type[Make]:
 class Driver:
     """A cluster that sync code drives step by step: what a hypothesis state machine needs."""
 
-    def __init__(self, nodes: int = 2) -> None:
+    def __init__(self, nodes: int = 2, lag: int = 12) -> None:
         self._loop = asyncio.new_event_loop()
-        self.do(self._open(nodes))
+        self.do(self._open(nodes, lag))
 
-    async def _open(self, nodes: int) -> None:
-        self.cluster = Cluster(FakeClock(), ClusterConfig())
+    async def _open(self, nodes: int, lag: int) -> None:
+        self.cluster = Cluster(FakeClock(), ClusterConfig(), lag)
         await self.cluster.open()
         self._task = self._loop.create_task(self.cluster.run())
         await self.cluster.informers.wait_synced()
