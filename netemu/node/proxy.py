@@ -136,6 +136,8 @@ class NodeProxy:
         self._syncing = asyncio.Lock()
         self._reported = -1
         self._healthy, self._updated = False, 0.0
+        self._checked: dict[int, ServiceHealth] = {}
+        """What each healthCheckNodePort answers."""
         self._families = self._open_families(self.options)
         self._health = HealthServers(path, lambda: self._healthy)
         self._services.on_change(self._service_changed)
@@ -259,6 +261,7 @@ class NodeProxy:
 
     async def _sync(self, pending: _Pending) -> None:
         node = self._nodes.get(self._name)
+        touched: set[str] = set()
         for family in self._families:
             view = await self._seen(node, family.view) if pending.node_changed else family.view
             keys = pending.keys
@@ -269,7 +272,9 @@ class NodeProxy:
             fresh = await self._decide(keys, view)
             await family.sync(fresh)
             await self._tell_left_out(family)
-        await self._health.sync(self._wanted_health())
+            touched |= keys
+        self._note_health(touched)
+        await self._health.sync(self._checked)
 
     async def _seen(self, node: Object | None, view: NodeView) -> NodeView:
         addresses = await proxymodes.observe_addresses(self._path, view.family)
@@ -293,16 +298,18 @@ class NodeProxy:
 
         return decide() if len(inputs) <= _INLINE else await asyncio.to_thread(decide)
 
-    def _wanted_health(self) -> dict[int, ServiceHealth]:
-        wanted: dict[int, ServiceHealth] = {}
-        for family in self._families:
-            for ports in family.services.values():
-                first = ports[0].port
-                if first.health_check_node_port:
-                    wanted[first.health_check_node_port] = ServiceHealth(
-                        first.namespace, first.name, local_ready_addresses(ports)
-                    )
-        return wanted
+    def _note_health(self, keys: set[str]) -> None:
+        """Keep what the health check ports of the changed Services must answer."""
+        for key in keys:
+            names = meta.split_key(key)
+            mine = [p for p, h in self._checked.items() if (h.namespace, h.name) == names]
+            for port in mine:
+                del self._checked[port]
+            ports = next((f.services[key] for f in self._families if key in f.services), ())
+            if ports and ports[0].port.health_check_node_port:
+                self._checked[ports[0].port.health_check_node_port] = ServiceHealth(
+                    *names, local_ready_addresses(ports)
+                )
 
     async def _tell_left_out(self, family: FamilyProxy) -> None:
         for key in sorted(family.left_out):

@@ -41,9 +41,9 @@ from netemu.proxy.model import Endpoint, NodeView, ServicePort
 from netemu.proxy.nftables import compile_nftables
 
 SIZES = [int(n) for n in os.environ.get("NETEMU_BENCH_SERVICES", "10 100 1000 5000").split()]
-ENDPOINTS, RUNS, CONNECTS = 5, 3, 2000
+ENDPOINTS, RUNS, CONNECTS, ROUNDS = 5, 3, 400, 6
 RUN = Path("/run/netemu")
-NODE, CLIENT = "bench-node", "bench-client"
+NODE, PLAIN, CLIENT = "bench-node", "bench-plain", "bench-client"
 VIEW = NodeView(
     name="node-1", address="172.30.0.2", local_cidr="10.244.0.0/16", service_cidrs=("10.96.0.0/12",)
 )
@@ -163,10 +163,10 @@ async def _changes(backend: Any, before: dict[str, tuple[Service, ...]]) -> dict
 
 
 def open_world() -> None:
-    """A client namespace behind the node, and a server in it at 10.244.1.10."""
+    """A server behind the node at 10.244.1.10, and behind a node without rules at 10.245.1.10."""
     with netns_directory.machine_lock(RUN):
         netns_directory.prepare(RUN)
-    for name in (NODE, CLIENT):
+    for name in (NODE, PLAIN, CLIENT):
         netns.create(name).close()
     commands = f"""
         link add n0 netns {NODE} type veth peer name eth0 netns {CLIENT}
@@ -174,34 +174,44 @@ def open_world() -> None:
         -n {NODE} route add default via 10.244.1.10
         -n {CLIENT} link set lo up\n-n {CLIENT} link set eth0 up
         -n {CLIENT} addr add 10.244.1.10/24 dev eth0
+        link add n0 netns {PLAIN} type veth peer name eth1 netns {CLIENT}
+        -n {PLAIN} link set n0 up\n-n {PLAIN} addr add 10.245.1.1/24 dev n0
+        -n {CLIENT} link set eth1 up\n-n {CLIENT} addr add 10.245.1.10/24 dev eth1
     """
     for command in commands.strip().splitlines():
         subprocess.run(["ip", *command.split()], check=True)
 
 
 def close_world() -> None:
-    for name in (NODE, CLIENT):
+    for name in (NODE, PLAIN, CLIENT):
         netns.delete(netns.path_of(name))
     with netns_directory.machine_lock(RUN):
         netns_directory.give_back(RUN)
 
 
 def _connects() -> dict[str, float]:
-    """Microseconds of TCP connects from the node through the last Service, and directly."""
+    """Microseconds of TCP connects through the last Service, and directly from a node without
+    rules, in turns."""
+    through: list[float] = []
+    direct: list[float] = []
     with _server():
-        through = _connect_times((_last_address, 80))
-        direct = _connect_times(("10.244.1.10", 8080))
+        for _ in range(ROUNDS):
+            through += _connect_times(NODE, (_last_address, 80))
+            direct += _connect_times(PLAIN, ("10.245.1.10", 8080))
+    through.sort()
+    direct.sort()
     return {
         "connect_p50_us": through[len(through) // 2],
         "connect_p99_us": through[len(through) * 99 // 100],
         "direct_p50_us": direct[len(direct) // 2],
-        "connect_to_direct_without_rules": through[len(through) // 2] / _baseline(),
+        "direct_p99_us": direct[len(direct) * 99 // 100],
+        "connect_to_direct": through[len(through) // 2] / direct[len(direct) // 2],
     }
 
 
 _SERVER = """
 import socket
-with socket.create_server(("10.244.1.10", 8080), backlog=1024) as listener:
+with socket.create_server(("", 8080), backlog=1024) as listener:
     print("ready", flush=True)
     while True:
         listener.accept()[0].close()
@@ -221,30 +231,18 @@ def _server() -> Iterator[None]:
 
 
 _last_address = ""
-_baselines: list[float] = []
 
 
-def _baseline() -> float:
-    return statistics.median(_baselines)
-
-
-def _connect_times(to: tuple[str, int]) -> list[float]:
+def _connect_times(node: str, to: tuple[str, int]) -> list[float]:
     def run() -> list[float]:
         times = []
         for _ in range(CONNECTS):
             start = time.perf_counter()
             with socket.create_connection(to, timeout=5):
                 times.append((time.perf_counter() - start) * 1e6)
-        return sorted(times)
+        return times
 
-    return netns.call_in(netns.path_of(NODE), run)
-
-
-def measure_baseline() -> None:
-    """Direct connects while the node has no rule at all."""
-    with _server():
-        times = _connect_times(("10.244.1.10", 8080))
-    _baselines.append(times[len(times) // 2])
+    return netns.call_in(netns.path_of(node), run)
 
 
 # --- from the API write to the packet ------------------------------------------------------------
@@ -337,9 +335,6 @@ def run() -> dict[str, Any]:
     try:
         for count in SIZES:
             _last_address = next(reversed(services(count).values()))[0].port.cluster_ip
-            _baselines.clear()
-            for _ in range(RUNS):
-                measure_baseline()
             for mode in modes:
                 with suppress(DataplaneError):
                     figures[mode][str(count)] = asyncio.run(programming(mode, count))
