@@ -36,6 +36,11 @@ NEEDS = {"iptables": "iptables", "nftables": "nftables", "flat": "nftables", "ip
 MODES = [pytest.param(mode, marks=pytest.mark.needs(NEEDS[mode])) for mode in scenario.MODES]
 
 
+@pytest.fixture(autouse=True)
+def _unchanged_by_each() -> None:
+    """All cases share one world; that it goes without a trace is the session's own check."""
+
+
 @pytest.fixture(scope="module")
 def built() -> Iterator[None]:
     world.destroy()
