@@ -260,9 +260,12 @@ async def test_users_rights_and_working_directories(cluster: Any) -> None:
     await cluster.create("p", container, restartPolicy="Never")
     await cluster.until("p", lambda p: p["status"].get("phase") == "Failed")
     assert (await logs(cluster, "p")).split("\n")[:3] == ["1234", "5678", "/usr/share"]
-    await cluster.create("q", sh("true", workingDir="/no/such/place"), restartPolicy="Never")
-    await cluster.until("q", lambda p: p["status"].get("phase") == "Failed")
-    assert 'chdir to cwd ("/no/such/place")' in await cluster.until_event("q", "Failed")
+    await cluster.create("q", sh("pwd", workingDir="/no/such/place"), restartPolicy="Never")
+    await cluster.until("q", lambda p: p["status"].get("phase") == "Succeeded")
+    assert await logs(cluster, "q") == "/no/such/place\n"  # made, as runc does
+    await cluster.create("r", sh("true", workingDir="/etc/passwd"), restartPolicy="Never")
+    await cluster.until("r", lambda p: p["status"].get("phase") == "Failed")
+    assert 'chdir to cwd ("/etc/passwd")' in await cluster.until_event("r", "Failed")
 
 
 async def test_a_pod_on_the_hosts_network_has_the_nodes_address(cluster: Any) -> None:

@@ -126,7 +126,7 @@ async def test_output_becomes_cri_lines_and_the_exit_code_is_kept(node: Node) ->
     [
         (("nosuch",), {}, 127, 'exec: "nosuch": executable file not found in $PATH'),
         (("/etc/passwd",), {}, 126, 'exec: "/etc/passwd": permission denied'),
-        (("sh",), {"cwd": "/nope"}, 128, 'chdir to cwd ("/nope"): no such file or directory'),
+        (("sh",), {"cwd": "/etc/passwd"}, 128, 'chdir to cwd ("/etc/passwd"): file exists'),
     ],
 )
 async def test_a_command_that_cannot_start_says_why(

@@ -121,7 +121,6 @@ def lazy_spec(
     }
     if state.spec.get("workingDir"):
         spec["cwd"] = state.spec["workingDir"]
-        spec["make_cwd"] = True
     if mounts:
         spec["mounts"] = list(mounts)
     return {**spec, **rights(pod, state.spec)}

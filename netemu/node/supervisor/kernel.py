@@ -69,10 +69,12 @@ def unmount(target: str, flags: int = MNT_DETACH) -> None:
     _check(_libc.umount2(os.fsencode(target), flags), f"umount {target}")
 
 
-def prctl(option: int, value: int = 0, third: int = 0) -> None:
-    _check(
-        _libc.prctl(option, ctypes.c_ulong(value), ctypes.c_ulong(third), 0, 0), f"prctl {option}"
-    )
+_prctl = _libc.prctl
+_prctl.argtypes = [ctypes.c_int, *[ctypes.c_ulong] * 4]
+
+
+def prctl(option: int, value: int = 0) -> None:
+    _check(_prctl(option, value, 0, 0, 0), f"prctl {option}")
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -103,7 +105,7 @@ def drop_bounding(kept: frozenset[str]) -> None:
     Any other user gets none at exec, as inheritable and ambient sets are empty.
     """
     for number, name in enumerate(CAPABILITIES):
-        if name not in kept and _libc.prctl(PR_CAPBSET_DROP, ctypes.c_ulong(number), 0, 0, 0) < 0:
+        if name not in kept and _prctl(PR_CAPBSET_DROP, number, 0, 0, 0) < 0:
             error = ctypes.get_errno()
             if error != errno.EINVAL:  # newer than this kernel
                 raise OSError(error, f"drop capability {name}")

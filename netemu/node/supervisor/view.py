@@ -152,14 +152,17 @@ def enter(base: Base, spec: Message, files: Message) -> None:
 
 
 def _fill_layer(upper: str, files: Message, *, masked: bool) -> None:
+    os.mkdir(f"{upper}/etc", 0o755)
     for path, text in files.items():
         _write(f"{upper}/{path}", text)
     if not masked:
         return
+    os.mkdir(f"{upper}/var", 0o755)
+    os.umask(0)
     for name, mode in _MASKED:
-        os.makedirs(f"{upper}/{name}")
-        os.chmod(f"{upper}/{name}", mode)
+        os.mkdir(f"{upper}/{name}", mode)
         os.setxattr(f"{upper}/{name}", "trusted.overlay.opaque", b"y")
+    os.umask(0o022)
 
 
 def _write(path: str, text: str) -> None:
