@@ -54,7 +54,9 @@ async def test_a_higher_priority_pod_takes_the_place_of_a_lower_one(start_cluste
         await cluster.add_node("node-1", pods="1")
         await cluster.client.create(kinds.PODS, make.pod("low"))
         await cluster.settle()
-        await cluster.client.create(kinds.PODS, make.pod("high", priority=1000))
+        urgent = {"metadata": {"name": "urgent"}, "value": 1000}
+        await cluster.client.create(kinds.PRIORITY_CLASSES, urgent)
+        await cluster.client.create(kinds.PODS, make.pod("high", priorityClassName="urgent"))
         await cluster.settle(20)
         pods = await cluster.pods()
         assert [(p["metadata"]["name"], p["spec"].get("nodeName")) for p in pods] == [

@@ -79,11 +79,17 @@ async def test_a_deleted_pod_comes_back_with_its_name_and_claim(cluster, make):
     await cluster.settle()
     after = await cluster.client.get(kinds.PODS, "web-1", "default")
     assert after["metadata"]["uid"] != before["metadata"]["uid"]
-    assert after["spec"]["volumes"] == before["spec"]["volumes"]
+    assert claims_in(after) == claims_in(before) == ["data-web-1"]
     await cluster.client.delete(kinds.STATEFUL_SETS, "web", "default")
     await cluster.settle()
     kept = await cluster.client.get(kinds.PERSISTENT_VOLUME_CLAIMS, "data-web-1", "default")
     assert kept["metadata"]["uid"] == claim["metadata"]["uid"]
+
+
+def claims_in(pod):
+    volumes = pod["spec"]["volumes"]
+    found = [volume.get("persistentVolumeClaim") for volume in volumes]
+    return [claim["claimName"] for claim in found if claim]
 
 
 async def test_update_respects_the_partition_and_goes_down_from_the_top(cluster, make):
