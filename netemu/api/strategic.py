@@ -179,7 +179,9 @@ def _apply_list_directives(
 
 def _key_of(item: dict[str, Any], merge_key: str) -> Any:
     if item.get(merge_key) is None:
-        raise _bad(f"map: {item} does not contain declared merge key: {merge_key}")
+        shown = " ".join(f"{key}:{value}" for key, value in sorted(item.items()))
+        message = f"map: map[{shown}] does not contain declared merge key: {merge_key}"
+        raise ApiError("BadRequest", message)
     return item[merge_key]
 
 

@@ -95,7 +95,8 @@ def _check_config(kind: Kind, config: Object) -> None:
     if not problems:
         return
     name = (config.get("metadata") or {}).get("name", "")
-    what = f"{(config.get('metadata') or {}).get('namespace', '')}/{name}; {kind.api_version}"
+    space = (config.get("metadata") or {}).get("namespace", "")
+    what = f"{space}/{name}; {kind.group}/{kind.version}"
     message = f"failed to create typed patch object ({what}, Kind={kind.kind}): "
     raise ApiError("BadRequest", message + "; ".join(problems))
 
@@ -123,17 +124,22 @@ def merge(live: Any, config: Any, node: Node) -> Any:
 
 
 def _interleaved(live: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[Any]:
-    """Elements of `wanted` in its order; those only live keep their place before the next."""
+    """Elements of `wanted` in its order; those only live come as early as their order allows."""
     order = list(live)
-    others = [key for key in order if key not in wanted]
     placed: list[Any] = []
+    done: set[str] = set()
+    position = 0
     for key, item in wanted.items():
-        if key in live:
-            at = order.index(key)
-            while others and order.index(others[0]) < at:
-                placed.append(live[others.pop(0)])
+        while position < len(order):
+            candidate = order[position]
+            if candidate not in wanted:
+                placed.append(live[candidate])
+            elif candidate not in done:
+                break
+            position += 1
         placed.append(item)
-    return placed + [live[key] for key in others]
+        done.add(key)
+    return placed + [live[key] for key in order[position:] if key not in wanted]
 
 
 def prune(value: Any, node: Node, last: FieldSet, owned: FieldSet) -> Any:

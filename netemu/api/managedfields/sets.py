@@ -102,13 +102,11 @@ def without(fields: FieldSet, ignored: FieldSet) -> FieldSet:
 
 
 def paths(fields: FieldSet, prefix: str = "") -> Iterator[str]:
-    """The members as people read them: `.spec.containers[name="nginx"].image`."""
-    for key, child in fields.items():
-        if key == ".":
-            continue
-        here = prefix + _step(key)
-        if is_member(child):
-            yield here
+    """The members as people read them, `.spec.containers[name="nginx"].image`, in upstream's order:
+    at each level the members, then what is below."""
+    steps = [(prefix + _step(key), fields[key]) for key in sorted(fields) if key != "."]
+    yield from (here for here, child in steps if is_member(child))
+    for here, child in steps:
         yield from paths(child, here)
 
 

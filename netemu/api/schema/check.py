@@ -1,9 +1,9 @@
 """Whether an object has the shape of its kind: right types, known fields.
 
 A well-formed object is recognised in one quick walk. Only when that fails, a second walk finds out
-what is wrong, in the words of the real server's decoder, and makes a copy without what does not
-belong: unknown fields and nulls, which a real server drops when it decodes into its types, and with
-quantities in their canonical form.
+what is wrong, in the words of the real server's decoder, and makes a copy without what a real
+server drops when it decodes into its types: unknown fields, nulls, empty lists and maps. Quantities
+get their canonical form.
 """
 
 from __future__ import annotations
@@ -95,6 +95,8 @@ def fits(value: dict[str, Any], node: Node) -> bool:
 
 
 def _map_fits(value: dict[str, Any], element: Node) -> bool:
+    if not value:
+        return False
     shape = element.shape
     for inner in value.values():
         if inner.__class__ is str and shape == "string":
@@ -105,6 +107,8 @@ def _map_fits(value: dict[str, Any], element: Node) -> bool:
 
 
 def _list_fits(value: list[Any], element: Node) -> bool:
+    if not value:
+        return False
     shape = element.shape
     for inner in value:
         if inner.__class__ is str and shape == "string":
@@ -181,6 +185,8 @@ class _Walk:
         if shape in ("struct", "map"):
             if not isinstance(value, dict):
                 return self._mismatch(value, node, path, struct)
+            if not value and shape == "map":
+                return value if self.custom else None
             return (
                 self._struct(value, node, path)
                 if shape == "struct"
@@ -194,6 +200,8 @@ class _Walk:
         if shape == "list":
             if not isinstance(value, list):
                 return self._mismatch(value, node, path, struct)
+            if not value:
+                return value if self.custom else None
             return [
                 self.value(inner, node.element, f"{path}[{index}]", struct)
                 for index, inner in enumerate(value)

@@ -111,13 +111,13 @@ def test_applying_the_same_again_changes_nothing() -> None:
 def test_list_elements_merge_by_key() -> None:
     live = managedfields.apply(PODS, None, pod({"name": "a", "image": "1"}), manager="m", now=NOW)
     both = managedfields.apply(PODS, live, pod({"name": "b", "image": "2"}), manager="n", now=NOW)
-    assert [item["name"] for item in both["spec"]["containers"]] == ["b", "a"]
+    assert [item["name"] for item in both["spec"]["containers"]] == ["a", "b"]
     fields = entries(both)[("n", "Apply")]
     assert fields == {
         "f:spec": {"f:containers": {'k:{"name":"b"}': {".": {}, "f:image": {}, "f:name": {}}}}
     }
     gone = managedfields.apply(PODS, both, pod({"name": "c", "image": "3"}), manager="n", now=NOW)
-    assert [item["name"] for item in gone["spec"]["containers"]] == ["c", "a"]
+    assert [item["name"] for item in gone["spec"]["containers"]] == ["a", "c"]
 
 
 def test_conflict_path_of_a_list_element() -> None:

@@ -111,6 +111,17 @@ def test_formats() -> None:
     assert schema.check(CONFIG_MAPS, {"metadata": {"creationTimestamp": "2026-01-01T00:00:00Z"}}).ok
 
 
+def test_empty_lists_and_maps_are_dropped_and_empty_structs_kept() -> None:
+    obj = pod(tolerations=[], nodeSelector={}, securityContext={})
+    obj["spec"]["volumes"] = [{"name": "v", "emptyDir": {}}]
+    clean = schema.check(PODS, obj).clean["spec"]
+    assert clean == {
+        "containers": [{"name": "c", "image": "i"}],
+        "securityContext": {},
+        "volumes": [{"name": "v", "emptyDir": {}}],
+    }
+
+
 def test_quantities_are_stored_in_their_canonical_form() -> None:
     limits = {"cpu": "1000m", "memory": "1024Mi", "example.com/x": 2}
     obj = pod(containers=[{"name": "c", "resources": {"limits": limits}}])
