@@ -38,6 +38,8 @@ log = logging.getLogger(__name__)
 RESYNC = 5.0
 """Seconds between two looks at the kernel (flanneld's --iptables-resync)."""
 RETRY = 0.5
+PAUSE_PER_NODE = 0.002
+"""Seconds between syncs: when N nodes start, each of N overlays hears of N leases, one by one."""
 _IPTABLES: dict[Family, str] = {4: "iptables", 6: "ip6tables"}
 
 
@@ -80,7 +82,8 @@ class NodeOverlay:
         self._reported = -1
         self._dirty = self._look_closely = True
         self._thread = SerialThread(f"{node}/overlay")
-        self._syncs = Debouncer(self._sync_or_retry, clock=self._clock)
+        pause = PAUSE_PER_NODE * len(config.nodes)
+        self._syncs = Debouncer(self._sync_or_retry, min_interval=pause, clock=self._clock)
         self._macs: dict[Family, str] = {
             4: random_like_mac("vtep", config.name, node),
             6: random_like_mac("vtep6", config.name, node),

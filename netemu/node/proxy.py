@@ -222,7 +222,7 @@ class NodeProxy:
         )
 
     async def _sync_forever(self) -> None:
-        retry = FIRST_RETRY
+        retry, others_gone = FIRST_RETRY, False
         self._wake.set()
         while True:
             await self._wake.wait()
@@ -230,6 +230,9 @@ class NodeProxy:
             try:
                 await self._sync_once()
                 retry = FIRST_RETRY
+                if not others_gone:
+                    await self._clean_others()
+                    others_gone = True
             except (DataplaneError, CapabilityError, OSError) as error:
                 self._healthy = False
                 log.error("sync failed", extra={"kv": {"node": self._name, "why": str(error)}})
@@ -238,6 +241,18 @@ class NodeProxy:
                 self._wake.set()
             if self.options.min_sync_period > 0:
                 await self._clock.sleep(self.options.min_sync_period)
+
+    async def _clean_others(self) -> None:
+        """What a former proxy of this node left, had it another mode."""
+        async with self._syncing:
+            for family in self._families:
+                found = await proxymodes.clean_others(
+                    self.mode, self._path, family.view.family, self.options.lock_file
+                )
+                if found & {"iptables", "ipvs"} and self.mode in ("iptables", "ipvs"):
+                    # These two own chains of one name: what was removed was ours as well.
+                    self._pending.full = True
+                    self._wake.set()
 
     async def _sync_once(self) -> None:
         revision = min(informer.revision for informer in self._informers)

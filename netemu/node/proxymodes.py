@@ -6,12 +6,14 @@ import json
 
 from netemu.config.cluster import PROXY_MODES
 from netemu.node import netns
-from netemu.node.iptables import IptablesBackend
+from netemu.node.iptables import IptablesBackend, IptablesTool
 from netemu.node.ipvs import IpvsBackend
 from netemu.node.nftables import FLAT, NFTABLES, NftBackend
+from netemu.node.nfsocket import NfSocket
 from netemu.node.proxybackend import Backend
 
 PLACEHOLDER_DEVICE = "kube-ipvs0"
+_TABLES = {"nftables": NFTABLES.table, "flat": FLAT.table}
 
 
 def open_backend(mode: str, path: str, family: int = 4, lock_file: str = "") -> Backend:
@@ -25,6 +27,35 @@ def open_backend(mode: str, path: str, family: int = 4, lock_file: str = "") -> 
     if mode == "ipvs":
         return IpvsBackend(path, family, lock_file)
     raise ValueError(f"unknown proxy mode {mode}; there are {', '.join(PROXY_MODES)}")
+
+
+async def clean_others(mode: str, path: str, family: int, lock_file: str = "") -> set[str]:
+    """Remove what other modes left in the namespace (a former daemon's); which ones there were."""
+    found = set()
+    for other in PROXY_MODES:
+        if other != mode and await _is_left(other, path, family, lock_file):
+            backend = open_backend(other, path, family, lock_file)
+            try:
+                await backend.clean()
+            finally:
+                backend.close()
+            found.add(other)
+    return found
+
+
+async def _is_left(mode: str, path: str, family: int, lock_file: str) -> bool:
+    if mode in _TABLES:
+
+        def look() -> bool:
+            socket = NfSocket(path)
+            try:
+                return socket.has_table(family, _TABLES[mode])
+            finally:
+                socket.close()
+
+        return await netns.await_in(path, look)
+    own_chain = {"iptables": "KUBE-NODEPORTS", "ipvs": "KUBE-NODE-PORT"}[mode]
+    return await IptablesTool(path, family, lock_file).chains_exist([("nat", own_chain)])
 
 
 async def observe_addresses(path: str, family: int) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from netemu.errors import ApiError
 
 log = logging.getLogger(__name__)
 
-KUBELET_VERSION = "v1.34.0"
+KUBELET_VERSION = "v1.35.0"
 LEASE_NAMESPACE = "kube-node-lease"
 _STATUS_PERIOD = 300.0
 _CPUS, _MEMORY = "64", "256Gi"

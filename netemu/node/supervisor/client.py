@@ -8,7 +8,6 @@ import os
 import socket
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -58,10 +57,7 @@ async def launch(
         why = (await process.stderr.read()).decode()
         raise DataplaneError(directory.name, "start the supervisor", stderr=why)
     finally:
-        process.stdin.close()
-        if process.returncode is None:
-            with suppress(ProcessLookupError):
-                process.kill()  # the launcher: its work is done, or unwanted
+        process.stdin.close()  # without the byte, that ends both
         await process.wait()
 
 
