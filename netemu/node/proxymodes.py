@@ -8,8 +8,8 @@ from netemu.config.cluster import PROXY_MODES
 from netemu.node import netns
 from netemu.node.iptables import IptablesBackend, IptablesTool
 from netemu.node.ipvs import IpvsBackend
-from netemu.node.nftables import FLAT, NFTABLES, NftBackend
 from netemu.node.nfsocket import NfSocket
+from netemu.node.nftables import FLAT, NFTABLES, NftBackend
 from netemu.node.proxybackend import Backend
 
 PLACEHOLDER_DEVICE = "kube-ipvs0"

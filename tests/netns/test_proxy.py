@@ -200,6 +200,21 @@ async def test_a_switch_leaves_nothing_of_the_old_mode(path: str) -> None:
         assert "10.244.1.6" in await here.rules()
 
 
+@pytest.mark.parametrize(("old", "new"), [("iptables", "flat"), ("nftables", "iptables")])
+async def test_a_restart_in_another_mode_leaves_nothing_of_the_old(
+    path: str, old: str, new: str
+) -> None:
+    async with cluster(path, old) as here:
+        await here.apply(service(), endpoints("web", "10.244.1.5"))
+    async with cluster(path, new) as here:
+        await here.apply(service(), endpoints("web", "10.244.1.5"))
+        gone = {"iptables": "KUBE-SVC", "nftables": "table ip kube-proxy"}[old]
+        async with asyncio.timeout(10):
+            while gone in (rules := await here.rules()):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+        assert "10.244.1.5" in rules
+
+
 @pytest.mark.parametrize("mode", MODES)
 async def test_clean_leaves_nothing(path: str, mode: str) -> None:
     async with cluster(path, mode) as here:
