@@ -12,7 +12,8 @@ from netemu.api.invalid import invalid, not_supported, required
 from netemu.api.kind import Cause, Column, Kind, Object
 from netemu.api.kinds.deployment import prepare_empty
 from netemu.api.objectrules import not_negative
-from netemu.api.podspec.jobs import check_job_spec, default_job_spec
+from netemu.api.podspec.defaults import default_template
+from netemu.api.podspec.jobs import check_job_spec
 
 _POLICIES = ("Allow", "Forbid", "Replace")
 MAX_NAME = 52
@@ -29,7 +30,8 @@ def _default(obj: Object) -> None:
     ):
         if spec.get(key) in (None, ""):
             spec[key] = value
-    default_job_spec(spec.setdefault("jobTemplate", {}).setdefault("spec", {}))
+    job = spec.setdefault("jobTemplate", {}).setdefault("spec", {})
+    default_template(job.setdefault("template", {}))  # the rest when a Job is made of it
 
 
 def _validate(obj: Object, old: Object | None) -> list[Cause]:

@@ -143,6 +143,13 @@ def test_bad_cron_jobs(spec: dict[str, Any], field: str) -> None:
     assert [where for where, _ in problems(CRON_JOBS, cron(**spec))] == [field]
 
 
+def test_a_cron_job_leaves_its_jobs_defaults_to_the_jobs() -> None:
+    spec = stored(CRON_JOBS, cron())["spec"]
+    assert "backoffLimit" not in spec["jobTemplate"]["spec"]
+    assert spec["jobTemplate"]["spec"]["template"]["spec"]["dnsPolicy"] == "ClusterFirst"
+    assert (spec["concurrencyPolicy"], spec["successfulJobsHistoryLimit"]) == ("Allow", 3)
+
+
 def test_cron_job_cells() -> None:
     assert cells(CRON_JOBS, cron())[1:6] == ["*/5 * * * *", "<none>", "False", 0, "<none>"]
 
