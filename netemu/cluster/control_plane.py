@@ -25,6 +25,7 @@ from netemu.cluster.controllers import Controllers
 from netemu.cluster.node_agent import NodeAgent
 from netemu.cluster.nodes import Nodes
 from netemu.cluster.report import Report
+from netemu.cluster.usage import ClusterUsage
 from netemu.config import ClusterConfig, NodeConfig
 from netemu.dns.relay import Relay
 from netemu.errors import ApiError, NetemuError
@@ -129,7 +130,13 @@ class ControlPlane:
         await self._server.set_endpoint(address, API_PORT)
         write_kubeconfig(config.run_dir / "kubeconfig", self._server.admin_kubeconfig())
         root_ca = self._server.pki.ca_pem.decode()
-        controllers = Controllers(self._client, config, self._clock, root_ca=root_ca)
+        controllers = Controllers(
+            self._client,
+            config,
+            self._clock,
+            root_ca=root_ca,
+            metrics=ClusterUsage(self._nodes.agents),
+        )
         relay = Relay(address, upstreams=config.upstream_nameservers)
         control = Control(config.run_dir / "control.sock", self._nodes)
         spawn(group, controllers.run(), name="controllers")

@@ -9,7 +9,9 @@ from netemu.client.eventqueue import EventQueue
 from netemu.client.events import EventRecorder
 from netemu.client.informers import Informers
 from netemu.client.protocol import ApiClient
+from netemu.cluster.volumes import VolumeDirectories
 from netemu.config import ClusterConfig
+from netemu.controllers.autoscaling.metrics import PodMetrics
 from netemu.controllers.context import ControllerContext
 from netemu.controllers.manager import ControllerManager
 from netemu.scheduler.scheduler import Scheduler
@@ -19,7 +21,13 @@ class Controllers:
     """kube-controller-manager and kube-scheduler."""
 
     def __init__(
-        self, client: ApiClient, config: ClusterConfig, clock: Clock, *, root_ca: str
+        self,
+        client: ApiClient,
+        config: ClusterConfig,
+        clock: Clock,
+        *,
+        root_ca: str,
+        metrics: PodMetrics | None = None,
     ) -> None:
         self._informers = Informers(client, clock=clock)
         self._events = EventQueue(
@@ -35,7 +43,10 @@ class Controllers:
             events=self._events,
             config=config,
         )
-        self.manager = ControllerManager(context, root_ca=root_ca)
+        volumes = VolumeDirectories(config.data_dir / "volumes")
+        self.manager = ControllerManager(
+            context, root_ca=root_ca, metrics=metrics, reclaim=volumes.reclaim
+        )
         self.scheduler = Scheduler(
             client, self._informers, clock, self._scheduling, max_pods=config.max_pods
         )

@@ -34,6 +34,7 @@ class VolumeBinder(Controller):
         self._reclaim = reclaim
         self.claims = self.watch(kinds.PERSISTENT_VOLUME_CLAIMS, self._claim_keys)
         self.volumes = self.watch(kinds.PERSISTENT_VOLUMES, self._volume_keys)
+        self.classes = self.watch(kinds.STORAGE_CLASSES, self._class_keys)
 
     def _claim_keys(self, old: Object | None, new: Object | None) -> Iterable[str]:
         if new is not None:
@@ -50,6 +51,10 @@ class VolumeBinder(Controller):
             if mine or (new is not None and match.phase(claim) == "Pending"):
                 found.append(key(claim))
         return found
+
+    def _class_keys(self, old: Object | None, new: Object | None) -> Iterable[str]:
+        waiting = self.claims.objects.values()
+        return [key(claim) for claim in waiting if match.phase(claim) == "Pending"]
 
     async def reconcile(self, key: str) -> float | None:
         if "/" in key:
@@ -73,9 +78,11 @@ class VolumeBinder(Controller):
             return
         if is_deleting(claim):
             return
-        volume = match.choose(claim, self.volumes.objects.values())
-        if volume is None and provision.may_provision(claim):
-            volume = await self._provision(where, claim)
+        default = match.default_class(self.classes.objects.values())
+        volume = match.choose(claim, self.volumes.objects.values(), default)
+        named = match.class_of(claim, default)
+        if volume is None and provision.may_provision(claim, named, self.classes.get(named)):
+            volume = await self._provision(where, claim, named)
         if volume is None:
             text = "no persistent volumes available for this claim and no storage class is set"
             if bound:
@@ -86,8 +93,9 @@ class VolumeBinder(Controller):
             return
         await self._bind(where, claim, volume)
 
-    async def _provision(self, where: str, claim: Object) -> Object:
-        wanted = provision.desired_volume(claim, self._root)
+    async def _provision(self, where: str, claim: Object, class_name: str) -> Object:
+        storage_class = self.classes.get(class_name)
+        wanted = provision.desired_volume(claim, self._root, class_name, storage_class)
         try:
             volume = await self.client.create(kinds.PERSISTENT_VOLUMES, wanted)
         except ApiError as error:

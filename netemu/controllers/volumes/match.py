@@ -9,19 +9,27 @@ from collections.abc import Iterable, Sequence
 
 from netemu.api.amounts import amount
 from netemu.api.kind import Object
+from netemu.api.meta import annotations as annotations_of
 from netemu.api.meta import is_deleting, labels, name, namespace, uid
 from netemu.api.selectors import from_label_selector
 
 DEFAULT_CLASS = "standard"
-_OLD_CLASS = "volume.beta.kubernetes.io/storage-class"
+_IS_DEFAULT = "storageclass.kubernetes.io/is-default-class"
 
 
-def class_of(obj: Object) -> str:
-    """The storage class of a claim or a volume; a claim that names none gets the default one."""
+def default_class(classes: Iterable[Object]) -> str:
+    """The newest class that is marked as the default; `standard` when none is."""
+    marked = [found for found in classes if annotations_of(found).get(_IS_DEFAULT) == "true"]
+    newest = max(
+        marked, key=lambda found: found["metadata"].get("creationTimestamp") or "", default=None
+    )
+    return name(newest) if newest is not None else DEFAULT_CLASS
+
+
+def class_of(obj: Object, default: str = "") -> str:
+    """The storage class of a volume, or of a claim: one that names none gets the `default`."""
     named = obj["spec"].get("storageClassName")
-    if named is None:
-        return DEFAULT_CLASS if obj.get("kind") == "PersistentVolumeClaim" else ""
-    return str(named)
+    return default if named is None else str(named)
 
 
 def asked_size(claim: Object) -> int:
@@ -56,7 +64,7 @@ def fits(volume: Object, claim: Object) -> bool:
     )
 
 
-def choose(claim: Object, volumes: Iterable[Object]) -> Object | None:
+def choose(claim: Object, volumes: Iterable[Object], default: str = "") -> Object | None:
     """The volume reserved for the claim, or the smallest free one that fits."""
     free: list[Object] = []
     wanted = claim["spec"].get("volumeName")
@@ -65,7 +73,7 @@ def choose(claim: Object, volumes: Iterable[Object]) -> Object | None:
             continue
         if is_claimed_by(volume, claim) and fits(volume, claim):
             return volume
-        same = class_of(volume) == class_of(claim) or bool(wanted)
+        same = class_of(volume) == class_of(claim, default) or bool(wanted)
         if not volume["spec"].get("claimRef") and same and fits(volume, claim):
             free.append(volume)
     return min(free, key=lambda volume: (size_of(volume), name(volume)), default=None)

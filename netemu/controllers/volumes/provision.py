@@ -7,9 +7,9 @@ from typing import Any
 
 from netemu.api.kind import Object
 from netemu.api.meta import name, namespace, uid
-from netemu.controllers.volumes.match import class_of
 
 PROVISIONER = "netemu/host-path"
+BY_HAND = "kubernetes.io/no-provisioner"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
@@ -26,13 +26,21 @@ def claim_reference(claim: Object) -> dict[str, Any]:
     }
 
 
-def may_provision(claim: Object) -> bool:
-    """An empty class asks for a volume that somebody made; so does a named volume."""
-    return class_of(claim) != "" and not claim["spec"].get("volumeName")
+def may_provision(claim: Object, class_name: str, storage_class: Object | None) -> bool:
+    """An empty class asks for a volume that somebody made; so does a named volume.
+
+    A class that nobody has made is taken for ours: a manifest from elsewhere shall come up.
+    """
+    if class_name == "" or claim["spec"].get("volumeName"):
+        return False
+    return (storage_class or {}).get("provisioner") != BY_HAND
 
 
-def desired_volume(claim: Object, root: PurePath) -> Object:
+def desired_volume(
+    claim: Object, root: PurePath, class_name: str, storage_class: Object | None
+) -> Object:
     """Named after the claim's uid, so that it is never made twice; below `root`."""
+    policy = (storage_class or {}).get("reclaimPolicy") or "Delete"
     named = f"pvc-{uid(claim)}"
     directory = root / f"{named}_{namespace(claim)}_{name(claim)}"
     spec = claim["spec"]
@@ -44,8 +52,8 @@ def desired_volume(claim: Object, root: PurePath) -> Object:
             "capacity": {"storage": spec["resources"]["requests"]["storage"]},
             "accessModes": spec["accessModes"],
             "volumeMode": spec.get("volumeMode") or "Filesystem",
-            "storageClassName": class_of(claim),
-            "persistentVolumeReclaimPolicy": "Delete",
+            "storageClassName": class_name,
+            "persistentVolumeReclaimPolicy": policy,
             "claimRef": claim_reference(claim),
             "hostPath": {"path": str(directory), "type": "DirectoryOrCreate"},
         },

@@ -78,6 +78,30 @@ async def test_an_empty_class_waits_for_somebody_to_make_a_volume(cluster):
     assert (await get_claim(cluster))["spec"]["volumeName"] == "late"
 
 
+async def test_a_storage_class_says_what_becomes_of_the_volume(cluster):
+    keeping = {
+        "metadata": {
+            "name": "keeping",
+            "annotations": {"storageclass.kubernetes.io/is-default-class": "true"},
+        },
+        "provisioner": "example.com/any",
+        "reclaimPolicy": "Retain",
+    }
+    by_hand = {"metadata": {"name": "local"}, "provisioner": "kubernetes.io/no-provisioner"}
+    for storage_class in (keeping, by_hand):
+        await cluster.client.create(kinds.STORAGE_CLASSES, storage_class)
+    await cluster.client.create(kinds.PERSISTENT_VOLUME_CLAIMS, claim())
+    await cluster.client.create(
+        kinds.PERSISTENT_VOLUME_CLAIMS, claim("waits", storageClassName="local")
+    )
+    await cluster.settle()
+    made = (await get_claim(cluster))["spec"]["volumeName"]
+    found = await cluster.client.get(kinds.PERSISTENT_VOLUMES, made)
+    assert found["spec"]["storageClassName"] == "keeping"
+    assert found["spec"]["persistentVolumeReclaimPolicy"] == "Retain"
+    assert (await get_claim(cluster, "waits"))["status"]["phase"] == "Pending"
+
+
 async def test_a_claim_in_use_stays(cluster, make):
     await cluster.client.create(kinds.PERSISTENT_VOLUME_CLAIMS, claim())
     mount = [{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]
