@@ -1,6 +1,6 @@
 """build/bench/proxy.json as a picture: full sync, one changed endpoint, connects, by Services.
 
-Plain SVG, three panels with logarithmic axes, so that it needs no library and the README can show it.
+Plain SVG, three panels with logarithmic axes: it needs no library, and the README can show it.
 Usage: python tests/bench/plot_proxy.py [OUTPUT.svg]
 """
 
