@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 RESYNC = 5.0
 """Seconds between two looks at the kernel (flanneld's --iptables-resync)."""
 RETRY = 0.5
-PAUSE_PER_NODE = 0.002
+PAUSE_PER_NODE = 0.004
 """Seconds between syncs: when N nodes start, each of N overlays hears of N leases, one by one."""
 _IPTABLES: dict[Family, str] = {4: "iptables", 6: "ip6tables"}
 
@@ -82,8 +82,9 @@ class NodeOverlay:
         self._reported = -1
         self._dirty = self._look_closely = True
         self._thread = SerialThread(f"{node}/overlay")
-        pause = PAUSE_PER_NODE * len(config.nodes)
-        self._syncs = Debouncer(self._sync_or_retry, min_interval=pause, clock=self._clock)
+        self._syncs = Debouncer(self._sync_or_retry, clock=self._clock)
+        self._pause = PAUSE_PER_NODE * len(config.nodes)
+        self._not_before = 0.0
         self._macs: dict[Family, str] = {
             4: random_like_mac("vtep", config.name, node),
             6: random_like_mac("vtep6", config.name, node),
@@ -120,11 +121,14 @@ class NodeOverlay:
             self._syncs.request()
 
     async def _sync_or_retry(self) -> None:
+        if self._dirty:
+            await self._clock.sleep(self._not_before - self._clock.monotonic())
         revision = self._nodes.revision
         try:
             if self._dirty:
                 self._dirty = False
                 await self._sync()
+                self._not_before = self._clock.monotonic() + self._pause
             if revision > self._reported:
                 self._reported = revision
                 await self._client.report_progress(f"{self._node}/overlay", revision)
@@ -143,6 +147,7 @@ class NodeOverlay:
         leases = plan.own_leases(own, self._addresses, self._settings, self._macs)
         if not leases:
             return
+        await self._publish(own, leases)
         planned = plan.plan_node(leases, self._nodes.objects.values(), self._settings)
         changes = await self._thread.do(self._apply, planned.network)
         if self._look_closely:
@@ -151,7 +156,7 @@ class NodeOverlay:
                 spawn(group, self._offer(leases), name=f"{self._node}/overlay/offer")
                 for each in leases:
                     spawn(group, self._sync_rules(each), name=f"{self._node}/overlay/rules")
-        await self._publish(own, leases)
+        await self._say_up(own)
         if changes:
             kv = {"node": self._node, "added": len(changes.add), "removed": len(changes.remove)}
             log.info("overlay changed", extra={"kv": kv})
@@ -181,10 +186,13 @@ class NodeOverlay:
         _write(path, subnet_env.render(self._settings, subnets))
 
     async def _publish(self, own: Object, leases: Sequence[Lease]) -> None:
+        """Before the kernel is touched: then others plan once for all, not once for each of us."""
         wanted = lease.annotations_of(leases)
         if not wanted.items() <= meta.annotations(own).items():
             body = {"metadata": {"annotations": wanted}}
             await self._client.patch(NODES, self._node, "", body)
+
+    async def _say_up(self, own: Object) -> None:
         if not _is_up(own):
             now = meta.timestamp(self._clock.now())
             condition = {

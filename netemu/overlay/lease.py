@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_network
 from typing import Any, Literal
 
@@ -51,19 +52,29 @@ def from_object(node: Mapping[str, Any], family: Family) -> Lease | None:
     public = annotations.get(PREFIX + _OVERWRITE[family]) or annotations.get(
         PREFIX + _PUBLIC[family]
     )
-    subnets = [cidr for cidr in pod_cidrs(node) if family_of(cidr) == family]
-    if not public or not subnets:
+    subnet = next((cidr for cidr in pod_cidrs(node) if family_of(cidr) == family), "")
+    if not public or not subnet:
         return None
+    backend = annotations.get(PREFIX + "backend-type", "")
+    data = annotations.get(PREFIX + _DATA[family], "null")
+    return _lease(metadata["name"], family, subnet, public, backend, data)
+
+
+@lru_cache(maxsize=4096)
+def _lease(
+    node: str, family: Family, subnet: str, public_ip: str, backend: str, data: str
+) -> Lease | None:
+    """Remembered: each of N nodes reads the leases of all N, each time one of them changes."""
     try:
-        data = json.loads(annotations.get(PREFIX + _DATA[family]) or "null") or {}
+        fields = json.loads(data) or {}
         return Lease(
-            node=metadata["name"],
+            node=node,
             family=family,
-            subnet=str(ip_network(subnets[0])),
-            public_ip=public,
-            backend=annotations.get(PREFIX + "backend-type", ""),
-            vtep_mac=data.get("VtepMAC", ""),
-            vni=int(data.get("VNI", 0)),
+            subnet=str(ip_network(subnet)),
+            public_ip=public_ip,
+            backend=backend,
+            vtep_mac=fields.get("VtepMAC", ""),
+            vni=int(fields.get("VNI", 0)),
         )
     except (ValueError, AttributeError, TypeError):
         return None  # someone else's annotation: as good as none, until its node writes it anew

@@ -54,7 +54,7 @@ def plan_node(
     networks = []
     for lease in own:
         found = (from_object(node, lease.family) for node in objects)
-        known = sorted((peer for peer in found if peer), key=lambda peer: peer.node)
+        known = [peer for peer in found if peer]
         networks.append(_PLANS[settings.backend](lease, known, settings))
     return NodePlan(leases=own, network=_join(networks))
 

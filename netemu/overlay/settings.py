@@ -11,7 +11,7 @@ BACKENDS = (VXLAN, HOST_GW)
 VXLAN_OVERHEAD = 50
 """Inner Ethernet 14, outer IPv4 20, UDP 8, VXLAN 8; flannel counts the same for IPv6."""
 VXLAN_OVERHEAD_V6 = 70
-"""What the kernel takes off an IPv6 tunnel; a pod learns of the missing 20 by path MTU discovery."""
+"""What the kernel takes off an IPv6 tunnel; path MTU discovery tells pods of the missing 20."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

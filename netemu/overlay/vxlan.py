@@ -15,6 +15,7 @@ https://github.com/flannel-io/flannel/blob/master/pkg/backend/vxlan/vxlan.go
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 
 from netemu.netstate.fdb import FdbEntry
 from netemu.netstate.link import Address, VxlanLink
@@ -47,16 +48,27 @@ def plan_network(own: Lease, leases: Iterable[Lease], settings: OverlaySettings)
             continue
         if not peer.vtep_mac:
             continue
-        end = vtep_address(peer)
-        neighbours.add(Neighbour(device=name, address=end, mac=peer.vtep_mac))
-        fdb.add(FdbEntry(device=name, mac=peer.vtep_mac, destination=peer.public_ip))
-        routes.add(Route(destination=peer.subnet, device=name, gateway=end, onlink=True))
+        neighbour, entry, route = _entries(name, peer)
+        neighbours.add(neighbour)
+        fdb.add(entry)
+        routes.add(route)
     return Network(
         links=frozenset({device}),
         addresses=frozenset({Address(device=name, cidr=f"{vtep_address(own)}/{length}")}),
         neighbours=frozenset(neighbours),
         fdb=frozenset(fdb),
         routes=frozenset(routes),
+    )
+
+
+@lru_cache(maxsize=4096)
+def _entries(name: str, peer: Lease) -> tuple[Neighbour, FdbEntry, Route]:
+    """A peer's three; the same on every other node, so they are made once."""
+    end = vtep_address(peer)
+    return (
+        Neighbour(device=name, address=end, mac=peer.vtep_mac),
+        FdbEntry(device=name, mac=peer.vtep_mac, destination=peer.public_ip),
+        Route(destination=peer.subnet, device=name, gateway=end, onlink=True),
     )
 
 
