@@ -156,7 +156,7 @@ def raw_terminal() -> Iterator[None]:
         return
     before = termios.tcgetattr(0)
     try:
-        ttymode.setraw(0)
+        ttymode.setraw(0, termios.TCSADRAIN)  # what was typed ahead is for the command
         yield
     finally:
         termios.tcsetattr(0, termios.TCSADRAIN, before)
