@@ -34,6 +34,7 @@ from netemu.node.ledger import Ledger
 from netemu.node.machine import HOST, Machine
 from netemu.node.namespace_holder import NamespaceHolder
 from netemu.node.outside_hosts import OutsideHosts
+from netemu.proxy.services import SharedDecisions
 
 API_PORT = 6443
 """Where pods find the API, on the machine's end of the underlay."""
@@ -50,6 +51,7 @@ class ControlPlane:
         self._holder = NamespaceHolder(config.run_dir, self._ledger)
         self._server = ApiServer(config, kubelets=self._kubelet, clock=self._clock)
         self._client = self._server.local_client()
+        self._decisions = SharedDecisions()
         self._nodes = Nodes(config, self._client, self._fabric, self._agent)
 
     def _kubelet(self, node: str) -> KubeletApi:
@@ -86,6 +88,7 @@ class ControlPlane:
             nameserver=self._fabric.machine_address,
             tokens=self._token,
             clock=self._clock,
+            decisions=self._decisions,
         )
 
     async def run(self) -> None:

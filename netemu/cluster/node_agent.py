@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from netemu.aio import Clock, spawn
+from netemu.client.events import EventRecorder
 from netemu.client.protocol import ApiClient
 from netemu.config import ClusterConfig, NodeConfig
 from netemu.node.kubelet.context import TokenIssuer
@@ -15,6 +16,7 @@ from netemu.node.namespace_holder import NamespaceHolder
 from netemu.node.overlay import NodeOverlay
 from netemu.node.podnetwork import PodNetwork
 from netemu.node.proxy import NodeProxy, ProxyOptions
+from netemu.proxy.services import SharedDecisions
 
 
 def proxy_options(config: ClusterConfig, node: NodeConfig) -> ProxyOptions:
@@ -48,6 +50,7 @@ class NodeAgent:
         nameserver: str,
         tokens: TokenIssuer,
         clock: Clock,
+        decisions: SharedDecisions | None = None,
     ) -> None:
         self.name = node.name
         self._network = PodNetwork(config, node.name, machine.netns, holder=holder, ledger=ledger)
@@ -72,7 +75,13 @@ class NodeAgent:
             clock=clock,
         )
         self.proxy = NodeProxy(
-            client, node.name, machine.netns, proxy_options(config, node), clock=clock
+            client,
+            node.name,
+            machine.netns,
+            proxy_options(config, node),
+            clock=clock,
+            events=EventRecorder(client, "kube-proxy", node.name, clock=clock),
+            decisions=decisions,
         )
 
     async def run(self) -> None:
