@@ -163,10 +163,11 @@ class ApiServer:
 
     async def run(self, *, ready: asyncio.Event | None = None) -> None:
         """Serve until cancelled; `ready` is set when clients can connect."""
-        await self.open()
         listeners = self._listeners
         try:
             async with asyncio.TaskGroup() as group:
+                spawn(group, self.store.run(), name="store")
+                await self.open()
                 await listeners.open(group)
                 self.port = listeners.port
                 spawn(group, Housekeeping(self.context).run(), name="api-housekeeping")

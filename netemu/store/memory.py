@@ -28,6 +28,9 @@ class MemoryStore:
         self._watches = Watches()
         self._compacted = 0
 
+    async def run(self) -> None:
+        """Nothing to keep going."""
+
     @property
     def revision(self) -> int:
         return self._index.revision

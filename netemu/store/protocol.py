@@ -56,8 +56,8 @@ class Event(NamedTuple):
     """One change. `value` is None when the key was deleted.
 
     `prev_value` is what was there before; only `history` tells it, a watcher has seen it.
-    `note` is whatever the writer gave to `txn`, when the writer was this process: the decoded
-    object, so that nobody has to decode it again. None otherwise.
+    `note` is what the writer gave to `txn` (the decoded object, so that nobody has to decode it
+    again) where the store is in this process; a remote one may bring None.
     """
 
     revision: int
@@ -97,6 +97,9 @@ class Store(Protocol):
     async def open(self) -> None: ...
 
     async def close(self) -> None: ...
+
+    async def run(self) -> None:
+        """What the store needs to keep going, until cancelled; runs while it is used."""
 
     async def txn(self, key: str, expect: int | None, value: bytes | None, note: Any = None) -> Txn:
         """Put `value` (None: delete) if the key's mod_rev is `expect`.

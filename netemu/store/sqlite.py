@@ -68,6 +68,9 @@ class SqliteStore:
         self._reader.close()
         self._db.close()
 
+    async def run(self) -> None:
+        """Nothing to keep going."""
+
     @property
     def revision(self) -> int:
         return self._revision

@@ -94,21 +94,26 @@ class Context:
         metadata = obj["metadata"]
         metadata.pop("resourceVersion", None)
         key = key_of(kind, metadata.get("namespace", ""), metadata["name"])
-        return await self._txn(key, expect, encode(obj), obj)
+        revision = await self._txn(key, expect, encode(obj), obj)
+        if revision:
+            metadata["resourceVersion"] = str(revision)
+        return bool(revision)
 
     async def remove(self, kind: Kind, entry: Entry) -> bool:
         metadata = entry.object["metadata"]
         key = key_of(kind, metadata.get("namespace", ""), metadata["name"])
-        return await self._txn(key, entry.revision, None, None)
+        return bool(await self._txn(key, entry.revision, None, None))
 
-    async def _txn(self, key: str, expect: int, value: bytes | None, note: Object | None) -> bool:
+    async def _txn(self, key: str, expect: int, value: bytes | None, note: Object | None) -> int:
+        """The new revision; 0 when the race is lost."""
         try:
             done = await self.store.txn(key, expect, value, note)
         except StoreError as error:
             raise ApiError("InternalError", f"the store failed: {error}") from error
-        if not done.succeeded:
-            await self.cache.reach(done.revision)  # see the winner before another attempt
-        return done.succeeded
+        if done.succeeded:
+            return done.revision
+        await self.cache.reach(done.revision)  # see the winner before another attempt
+        return 0
 
 
 def conflict(kind: Kind, name: str) -> ApiError:
