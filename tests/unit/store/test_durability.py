@@ -14,7 +14,7 @@ from pathlib import Path
 from netemu.store.protocol import Store
 from netemu.store.sqlite import SqliteStore
 
-KILLS = int(os.environ.get("NETEMU_KILLS", "12"))
+KILLS = int(os.environ.get("NETEMU_KILLS", "6"))
 
 _WRITER = """
 import asyncio, os, random, sys

@@ -157,7 +157,7 @@ KINDS = sorted(ALL, key=lambda kind: (kind.group, kind.plural))
 
 
 @settings(
-    max_examples=int(os.environ.get("NETEMU_FUZZ", "150")),
+    max_examples=int(os.environ.get("NETEMU_FUZZ", "80")),
     deadline=None,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )

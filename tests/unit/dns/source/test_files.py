@@ -13,7 +13,7 @@ PLAIN = Wanted()
 
 def filled(path, wanted=PLAIN) -> Store:
     store = Store()
-    FileSource.read([path]).fill(wanted, store)
+    FileSource([path]).fill(wanted, store)
     return store
 
 
@@ -65,6 +65,6 @@ def test_bad_files_name_themselves(tmp_path, name, content, said):
     path = tmp_path / name
     path.write_bytes(content)
     with pytest.raises(ManifestError) as caught:
-        FileSource.read([path])
+        FileSource([path]).fill(PLAIN, Store())
     assert str(path) in str(caught.value)
     assert said in str(caught.value)
