@@ -264,3 +264,15 @@ async def test_a_supervisor_that_nobody_recorded_goes(tmp_path: Path) -> None:
         await launch(tmp_path / "node", "netemu-test-none", fail)
     await until(lambda: not Path(f"/proc/{seen[0]}/stat").exists())
     assert not (tmp_path / "node" / "supervisor.sock").exists()
+
+
+async def test_a_container_that_writes_without_end_leaves_room_for_others(node: Node) -> None:
+    await node.pod("u1")
+    await node.start("loud", "yes", "x" * 1000)
+    started = await node.start("quiet", "sh", "-c", "echo here; exit 0")
+    assert started["event"] == "started"
+    assert (await node.event())["container"]["id"] == "quiet"
+    assert node.log("quiet") == [("stdout", "F", "here")]
+    await until(lambda: (node.directory / "pods" / "loud.log.1").exists())
+    written = sum(path.stat().st_size for path in (node.directory / "pods").glob("loud*"))
+    assert written < 10 << 20

@@ -42,7 +42,7 @@ class Container:
     __slots__ = (
         "id", "pod", "name", "meta", "state", "pid", "started", "finished", "code", "signal",
         "message", "oom", "log", "pipes", "stdin", "terminal", "cgroups", "attached", "rights",
-        "internal", "lazy", "waiting",
+        "internal", "lazy", "waiting", "second", "written",
     )  # fmt: skip
 
     def __init__(self, spec: Message) -> None:
@@ -58,7 +58,11 @@ class Container:
         self.message = ""
         self.oom = False
         self.log = LogFile(spec["log"]) if spec.get("log") else None
-        self.pipes: list[int] = []
+        self.pipes: dict[int, str] = {}
+        """Descriptors that we read its output from → stdout or stderr."""
+        self.second = 0.0
+        self.written = 0
+        """Bytes that it wrote since `second`."""
         self.stdin = -1
         self.terminal = -1
         self.cgroups: list[str] = []

@@ -16,6 +16,7 @@ import time
 from netemu.node.supervisor import cgroups, records, usage
 from netemu.node.supervisor.connection import Connection, Server
 from netemu.node.supervisor.loop import Loop
+from netemu.node.supervisor.output import Output
 from netemu.node.supervisor.records import Attachment, Command, Container, Pod
 from netemu.node.supervisor.starter import Started, Starter
 from netemu.node.supervisor.wire import Message
@@ -26,7 +27,6 @@ HOLDER = ["sleep", "infinity"]
 """What keeps the namespaces of a stand-in's container while commands run in them."""
 _ALIVE = (records.STARTING, records.RUNNING)
 _ENDED = (records.EXITED, records.FAILED)
-_READ = 1 << 16
 
 
 class Supervisor:
@@ -34,6 +34,7 @@ class Supervisor:
         self._loop = loop
         self._starter = starter
         self._groups = groups
+        self._output = Output(loop)
         self._pods: dict[str, Pod] = {}
         self._containers: dict[str, Container] = {}
         self._by_pid: dict[int, Container] = {}
@@ -215,11 +216,7 @@ class Supervisor:
         container.stdin, container.terminal = started.stdin, started.terminal
         self._by_pid[started.pid] = container
         self._loop.watch(started.report, lambda _: self._container_report(container, started))
-        if started.terminal >= 0:
-            self._follow(container, started.terminal, "stdout")
-        elif started.stdout >= 0:
-            self._follow(container, started.stdout, "stdout")
-            self._follow(container, started.stderr, "stderr")
+        self._output.follow(container, started)
         return container
 
     def _record(self, spec: Message) -> Container:
@@ -250,41 +247,6 @@ class Supervisor:
         self._loop.forget(started.report)
         os.close(started.report)
         return text
-
-    def _follow(self, container: Container, descriptor: int, stream: str) -> None:
-        os.set_blocking(descriptor, False)
-        container.pipes.append(descriptor)
-
-        def ready(_events: int) -> None:
-            if not self._pump(container, descriptor, stream):
-                self._unfollow(container, descriptor)
-
-        self._loop.watch(descriptor, ready)
-
-    def _pump(self, container: Container, descriptor: int, stream: str) -> bool:
-        """Move one read's worth of output; False at the end of the stream."""
-        try:
-            data = os.read(descriptor, _READ)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False  # EIO: the terminal's other end is closed
-        if not data:
-            return False
-        if container.log:
-            container.log.feed(stream, data)
-        for reader in list(container.attached):
-            if not reader.feed(stream, data):
-                container.attached.remove(reader)
-                reader.close()
-        return True
-
-    def _unfollow(self, container: Container, descriptor: int) -> None:
-        if descriptor in container.pipes:
-            container.pipes.remove(descriptor)
-            self._loop.forget(descriptor)
-            if descriptor != container.terminal:
-                os.close(descriptor)
 
     def _stop(self, container: Container, grace: float, number: int) -> None:
         if grace <= 0 or _would_ignore(container.pid, number):
@@ -319,7 +281,7 @@ class Supervisor:
                 self._command_ended(self._commands.pop(pid), status)
 
     def _ended(self, container: Container, status: int) -> None:
-        self._drain(container)
+        self._output.finish(container)
         container.oom = cgroups.out_of_memory(container.cgroups)
         self._groups.remove(container.cgroups)
         if container.message:
@@ -332,24 +294,6 @@ class Supervisor:
             self._tell("exited", container)
         if container.lazy:
             container.state = records.LAZY  # the next command gets a new view
-
-    def _drain(self, container: Container) -> None:
-        for descriptor in list(container.pipes):
-            stream = "stderr" if descriptor == container.pipes[-1] != container.terminal else ""
-            for _ in range(64):
-                before = container.log
-                if not self._pump(container, descriptor, stream or "stdout") or before is None:
-                    break
-            self._unfollow(container, descriptor)
-        for descriptor in (container.stdin, container.terminal):
-            if descriptor >= 0:
-                os.close(descriptor)
-        container.stdin = container.terminal = -1
-        for reader in container.attached:
-            reader.close()
-        container.attached.clear()
-        if container.log:
-            container.log.close()
 
     def _failed(self, container: Container, message: str, code: int) -> None:
         container.message, container.code = message, code
