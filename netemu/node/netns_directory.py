@@ -76,15 +76,19 @@ def _share(directory: str) -> None:
 
 
 def give_back(root: Path) -> None:
-    """Undo `prepare` when no name is left. Under `machine_lock`; also removes an empty `root`."""
+    """Undo `prepare` when the last cluster goes. Under `machine_lock`; removes an empty `root`.
+
+    While names of others are there it all stays, and is theirs: `ip netns` would have made it, too.
+    """
     marker = root / ".netns"
-    if marker.exists() and not any(NAMES.iterdir() if NAMES.is_dir() else ()):
+    if marker.exists() and not any(path != marker for path in root.iterdir()):
         made = json.loads(marker.read_text())
-        if made["mount"] and _is_mount(NAMES):
-            syscalls.unmount(str(NAMES), syscalls.MNT_DETACH)
-        if made["dir"]:
-            with suppress(OSError):
-                NAMES.rmdir()
+        if not NAMES.is_dir() or not any(NAMES.iterdir()):
+            if made["mount"] and _is_mount(NAMES):
+                syscalls.unmount(str(NAMES), syscalls.MNT_DETACH)
+            if made["dir"]:
+                with suppress(OSError):
+                    NAMES.rmdir()
         marker.unlink()
     with suppress(OSError):
         root.rmdir()

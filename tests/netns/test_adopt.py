@@ -185,7 +185,8 @@ async def test_cleaning_ends_who_is_inside() -> None:
 
 async def test_cleaning_spares_the_namespace_that_a_daemon_was_started_in() -> None:
     """The daemon has it open, and its neighbours there are none of ours."""
-    script = "ip link set lo up; sleep 100 >/dev/null & exec python3 -c 'import time; print(flush=True); "
+    script = "ip link set lo up; sleep 100 >/dev/null & "
+    script += "exec python3 -c 'import time; print(flush=True); "
     script += 'f = open("/proc/self/ns/net"); time.sleep(100)\''
     daemon = await asyncio.create_subprocess_exec(
         "unshare", "--net", "bash", "-c", script, stdout=asyncio.subprocess.PIPE
@@ -251,3 +252,37 @@ async def test_power_off_and_on(daemon: Daemon) -> None:
     assert not await ping(daemon.node.netns, machine)
     await daemon.fabric.set_power("node-1", True)
     assert await ping(daemon.node.netns, machine)
+
+
+@pytest.fixture
+def no_directory() -> Iterator[Path]:
+    """/run/netns as on a machine that never had a named namespace."""
+    if netns.NAMES.is_dir():
+        if any(netns.NAMES.iterdir()):
+            pytest.skip("this machine has named namespaces of its own")
+        netns.NAMES.rmdir()
+    yield netns.NAMES
+    netns.NAMES.mkdir(exist_ok=True)
+
+
+async def test_the_last_cluster_gives_the_directory_of_names_back(no_directory: Path) -> None:
+    first = await Daemon().open()
+    second = await Daemon(replace(CONFIG, name="adopt-2")).open()
+    for daemon in (first, second):
+        assert no_directory.is_dir()
+        daemon.close()
+        assert (await asyncio.to_thread(cleanup.clean, daemon.config.run_dir)).left == []
+    assert not no_directory.exists()
+    assert str(no_directory) not in Path("/proc/self/mountinfo").read_text()
+
+
+async def test_names_made_by_ip_netns_meanwhile_stay(no_directory: Path) -> None:
+    daemon = await Daemon().open()
+    await netns.run("/proc/self/ns/net", ["ip", "netns", "add", "someone-elses"])
+    daemon.close()
+    assert (await asyncio.to_thread(cleanup.clean, CONFIG.run_dir)).left == []
+    assert netns.is_namespace(netns.path_of("someone-elses"))
+    assert not CONFIG.run_dir.parent.exists()
+    here = "/proc/self/ns/net"
+    await netns.run(here, ["ip", "netns", "delete", "someone-elses"])
+    await netns.run(here, ["umount", "/run/netns"])
