@@ -66,7 +66,7 @@ def _validate(obj: Object, old: Object | None) -> list[Cause]:
     causes = _check_policies(spec)
     causes += not_negative(spec, "spec", "replicas", "minReadySeconds")
     causes += not_negative(spec.get("ordinals") or {}, "spec.ordinals", "start")
-    causes += check_workload(spec, "StatefulSet")
+    causes += check_workload(_with_claims(spec), "StatefulSet")
     if old is not None:
         before = old.get("spec") or {}
         if any(
@@ -74,6 +74,21 @@ def _validate(obj: Object, old: Object | None) -> list[Cause]:
         ):
             causes.append(forbidden("spec", _FORBIDDEN))
     return causes
+
+
+def _with_claims(spec: Object) -> Object:
+    """The spec with a volume for each claim template: the pods' containers mount them."""
+    template = spec.get("template") or {}
+    pod = template.get("spec") or {}
+    volumes = list(pod.get("volumes") or ())
+    known = {volume.get("name") for volume in volumes}
+    for claim in spec.get("volumeClaimTemplates") or ():
+        name = (claim.get("metadata") or {}).get("name")
+        if name and name not in known:
+            volumes.append({"name": name, "persistentVolumeClaim": {"claimName": name}})
+    if not volumes:
+        return spec
+    return {**spec, "template": {**template, "spec": {**pod, "volumes": volumes}}}
 
 
 def _check_policies(spec: Object) -> list[Cause]:

@@ -71,7 +71,10 @@ async def test_a_deleted_pod_comes_back_with_its_name_and_claim(cluster, make):
             },
         }
     ]
-    await cluster.client.create(kinds.STATEFUL_SETS, stateful(make, volumeClaimTemplates=claims))
+    owner = stateful(make, volumeClaimTemplates=claims)
+    container = owner["spec"]["template"]["spec"]["containers"][0]
+    container["volumeMounts"] = [{"name": "data", "mountPath": "/data"}]
+    await cluster.client.create(kinds.STATEFUL_SETS, owner)
     await cluster.until(lambda: ready(cluster, 3))
     before = await cluster.client.get(kinds.PODS, "web-1", "default")
     claim = await cluster.client.get(kinds.PERSISTENT_VOLUME_CLAIMS, "data-web-1", "default")
