@@ -7,6 +7,7 @@ import contextlib
 import gc
 import logging
 import os
+import resource
 import signal
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -90,6 +91,7 @@ async def serve(options: Options, *, pages: bool = True) -> int:
 
     Without `pages`, nothing is served over HTTP.
     """
+    _more_files()
     stop, fatal = asyncio.Event(), list[str]()
 
     def leave(why: str) -> None:
@@ -147,7 +149,7 @@ async def _start(runtime: Runtime, options: Options, pages: bool) -> Server:
 def _from_files(runtime: Runtime, server: Server, options: Options) -> str:
     from netemu.dns.source.files import FileSource
 
-    runtime.source = FileSource.read(options.objects)
+    runtime.source = FileSource(options.objects)
     path = options.corefile
     if path is None:
         return corefile.STANDALONE
@@ -203,6 +205,13 @@ def _programming(runtime: Runtime) -> Callable[[str, float], None]:
         tuple(0.001 * 2**power for power in range(20)),
     )
     return lambda kind, seconds: histogram.add((kind,), seconds)
+
+
+def _more_files() -> None:
+    """A thousand connections need more descriptors than the usual limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))
 
 
 def _settle() -> None:

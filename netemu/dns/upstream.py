@@ -24,6 +24,8 @@ DIAL_TIMEOUT = 2.0
 MAX_CHANNELS = 16
 MAX_IN_FLIGHT = 1000
 """Queries on one socket that wait; the next one opens another socket."""
+MAX_STREAMS = 256
+"""New connections of one upstream that may be under way."""
 PROBE_EVERY = 0.5
 MAX_REPLY = 65535
 
@@ -50,6 +52,7 @@ class Upstream:
         self.probe_every = PROBE_EVERY
         self._channels: list[_Channel] = []
         self._idle: list[tuple[float, asyncio.StreamReader, asyncio.StreamWriter]] = []
+        self._streams = 0
         self._probing: asyncio.Task[None] | None = None
 
     def __str__(self) -> str:
@@ -101,9 +104,15 @@ class Upstream:
                 continue
             with contextlib.suppress(OSError, asyncio.IncompleteReadError):
                 return await self._on_stream(data, key, reader, writer)
-        async with asyncio.timeout(DIAL_TIMEOUT):
-            reader, writer = await self._connect()
-        return await self._on_stream(data, key, reader, writer)
+        if self._streams >= MAX_STREAMS:
+            raise Failure(f"{self}: {MAX_STREAMS} connections wait for it")
+        self._streams += 1
+        try:
+            async with asyncio.timeout(DIAL_TIMEOUT):
+                reader, writer = await self._connect()
+            return await self._on_stream(data, key, reader, writer)
+        finally:
+            self._streams -= 1
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self.tls is None:

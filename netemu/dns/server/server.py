@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import glob
 import hashlib
 import logging
+import os
 import socket
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +25,7 @@ from netemu.errors import ConfigError, NetemuError
 
 log = logging.getLogger(__name__)
 
+FREE_PORT_TRIES = 20
 UDP_BUFFER = 1 << 20
 """Octets; a burst waits there while the loop does something else."""
 
@@ -201,23 +204,35 @@ class Server:
         return found
 
     async def _open(self, address: Address) -> Listeners:
-        listeners = Listeners(Responder(self.runtime.group))
-        try:
-            for host in _hosts(address[0]):
-                port = listeners.udp[0].local[1] if listeners.udp else address[1]
-                try:
-                    await self._open_host(listeners, host, port)
-                except OSError as error:
-                    if host == "::" and listeners.udp:
-                        continue  # no IPv6 here: 0.0.0.0 is all
+        """Listen on all addresses that are meant. Port 0: one that is free for UDP and for TCP."""
+        tries = FREE_PORT_TRIES if address[1] == 0 else 1
+        while True:
+            tries -= 1
+            listeners = Listeners(Responder(self.runtime.group))
+            try:
+                for host in _hosts(address[0]):
+                    await self._open_one(listeners, host, address[1])
+                return listeners
+            except OSError as error:
+                listeners.close()
+                if not tries:
                     raise ListenError(
-                        f"cannot listen on {host}:{port}: {error.strerror}",
+                        f"cannot listen on {address[0] or '*'}:{address[1]}:"
+                        f" {os.strerror(error.errno or 0)}",
                         hint="another server may hold the port: see `ss -lnup`, or use --listen",
                     ) from None
-        except BaseException:
-            listeners.close()
-            raise
-        return listeners
+            except BaseException:
+                listeners.close()
+                raise
+
+    async def _open_one(self, listeners: Listeners, host: str, port: int) -> None:
+        port = listeners.udp[0].local[1] if listeners.udp else port
+        try:
+            await self._open_host(listeners, host, port)
+        except OSError as error:
+            without_ipv6 = error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT)
+            if host != "::" or not listeners.udp or not without_ipv6:
+                raise
 
     async def _open_host(self, listeners: Listeners, host: str, port: int) -> None:
         udp = self._udp_socket(host, port)

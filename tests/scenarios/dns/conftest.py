@@ -108,9 +108,14 @@ class Upstream:
                     self.wfile.write(len(reply).to_bytes(2, "big") + reply)
 
         socketserver.ThreadingTCPServer.allow_reuse_address = True
-        self.udp = socketserver.ThreadingUDPServer(("127.0.0.1", 0), Udp)
-        self.port = self.udp.server_address[1]
-        self.tcp = socketserver.ThreadingTCPServer(("127.0.0.1", self.port), Tcp)
+        while True:  # until a port is free for both
+            self.udp = socketserver.ThreadingUDPServer(("127.0.0.1", 0), Udp)
+            self.port = self.udp.server_address[1]
+            try:
+                self.tcp = socketserver.ThreadingTCPServer(("127.0.0.1", self.port), Tcp)
+                break
+            except OSError:
+                self.udp.server_close()
         for server in (self.udp, self.tcp):
             server.daemon_threads = True
             threading.Thread(

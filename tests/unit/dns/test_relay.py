@@ -33,11 +33,16 @@ class Fake(asyncio.DatagramProtocol):
 
     async def open(self) -> None:
         loop = asyncio.get_running_loop()
-        self.transport, _ = await loop.create_datagram_endpoint(
-            lambda: self, local_addr=("127.0.0.1", 0)
-        )
-        self.port = self.transport.get_extra_info("sockname")[1]
-        self.server = await asyncio.start_server(self.connection, "127.0.0.1", self.port)
+        while True:  # until a port is free for both
+            self.transport, _ = await loop.create_datagram_endpoint(
+                lambda: self, local_addr=("127.0.0.1", 0)
+            )
+            self.port = self.transport.get_extra_info("sockname")[1]
+            try:
+                self.server = await asyncio.start_server(self.connection, "127.0.0.1", self.port)
+                return
+            except OSError:
+                self.transport.close()
 
     def datagram_received(self, data: bytes, client) -> None:
         self.seen.append("udp")
