@@ -22,6 +22,8 @@ from netemu.node import holder
 from netemu.node.ledger import Ledger
 from netemu.node.processes import Process
 
+_DESCRIPTORS = 1 << 17
+
 
 class NamespaceHolder:
     """Keeps namespaces alive across the daemon's life. Blocking calls, for helper threads."""
@@ -205,6 +207,10 @@ class NamespaceHolder:
 def _raise_limit() -> None:
     """One descriptor a pod: allow as many as the machine does. Children inherit it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 1 << 17
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, wanted), max(hard, wanted)))
+    if soft == resource.RLIM_INFINITY or soft >= _DESCRIPTORS:
+        return
+    try:
+        wanted = hard if hard == resource.RLIM_INFINITY else max(hard, _DESCRIPTORS)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (_DESCRIPTORS, wanted))
+    except (ValueError, OSError):  # not root: as many as we may
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

@@ -149,7 +149,8 @@ def _run(
             process.kill()
             raise DataplaneError(where, command, stderr=f"no end after {timeout:g} s") from error
     if process.returncode:
-        said = err.decode(errors="replace") or f"exit code {process.returncode}"
+        said = (err.strip() or out.strip()).decode(errors="replace")
+        said = said or f"exit code {process.returncode}"
         raise DataplaneError(where, " ".join(argv), stderr=said)
     return out
 
