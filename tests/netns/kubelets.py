@@ -174,3 +174,10 @@ def waiting(pod: Object, container: str = "c0") -> str:
 
 def ended(pod: Object, container: str = "c0") -> Object:
     return (status_of(pod, container).get("state") or {}).get("terminated") or {}
+
+
+async def gone(pid: int) -> None:
+    """Wait for the end of a process."""
+    async with asyncio.timeout(10):
+        while Path(f"/proc/{pid}/stat").exists():  # noqa: ASYNC110 - another process
+            await asyncio.sleep(0.01)

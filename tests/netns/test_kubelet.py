@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -416,3 +418,45 @@ async def test_a_host_port_leads_to_the_pod_until_it_goes(cluster: Any) -> None:
     assert await cluster.run("p", "wget", "-qO-", url) == (0, "p")
     await cluster.delete("p")
     assert "CNI-DN-" not in await cluster.network.at("node-1", "iptables-save", "-t", "nat")
+
+
+async def test_containers_start_again_after_the_death_of_their_supervisor(cluster: Any) -> None:
+    web = {"image": "nginx", "ports": [{"containerPort": 80}]}
+    await cluster.create("p", sh("sleep 1000"), web)
+    await cluster.create("once", sh("sleep 1000"), restartPolicy="Never")
+    before = await cluster.ready("p")
+    await cluster.ready("once")
+    (supervisor,) = [
+        each["pid"]
+        for each in cluster.network.ledger.entries()
+        if each.kind == "process" and _command(each["pid"]).count("supervisor.main")
+    ]
+    os.kill(supervisor, signal.SIGKILL)
+    after = await cluster.until("p", lambda p: restarts(p) == 1 and kubelets.is_ready(p))
+    assert after["status"]["podIP"] == before["status"]["podIP"]
+    once = await cluster.until("once", lambda p: p["status"].get("phase") == "Failed")
+    assert ended(once)["exitCode"] == 137
+    code, output = await cluster.run("p", "wget", "-qO-", "http://127.0.0.1/hostname")
+    assert (code, output) == (0, "p")
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
+
+
+async def test_a_kubelet_that_was_away_for_a_reboot_restarts_what_is_gone(cluster: Any) -> None:
+    await cluster.create("p", sh("sleep 1000"))
+    await cluster.ready("p")
+    await cluster.stop_kubelet()
+    for each in cluster.network.ledger.entries():
+        if each.kind == "process" and _command(each["pid"]).count("supervisor.main"):
+            os.kill(each["pid"], signal.SIGKILL)
+            await kubelets.gone(each["pid"])
+    cluster.start_kubelet()
+    pod = await cluster.until("p", lambda p: restarts(p) == 1 and kubelets.is_ready(p))
+    last = kubelets.status_of(pod)["lastState"]["terminated"]
+    assert (last["reason"], last["exitCode"]) == ("ContainerStatusUnknown", 137)
+    assert last["finishedAt"] > "2000"

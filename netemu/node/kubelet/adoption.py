@@ -35,7 +35,7 @@ def adopt(worker: PodWorker) -> None:
     for field in ("initContainerStatuses", "containerStatuses", "ephemeralContainerStatuses"):
         for each in status.get(field) or ():
             if each["name"] in worker.states:
-                _from_status(worker.states[each["name"]], each)
+                _from_status(worker.states[each["name"]], each, worker.context.clock.now())
     for kind in (PROCESS, STAND_IN):
         for described in list(worker.context.runtime.known[kind].values()):
             if described["pod"] == worker.uid:
@@ -43,7 +43,7 @@ def adopt(worker: PodWorker) -> None:
                 _from_runtime(worker, kind, described)
 
 
-def _from_status(state: ContainerState, status: Object) -> None:
+def _from_status(state: ContainerState, status: Object, now: float) -> None:
     """History, and how ready it was; whether it runs is for the runtimes to say."""
     state.restarts = int(status.get("restartCount") or 0)
     ended = (status.get("lastState") or {}).get("terminated")
@@ -51,8 +51,9 @@ def _from_status(state: ContainerState, status: Object) -> None:
     ended = (status.get("state") or {}).get("terminated")
     if ended:
         state.end(_termination(ended))
-    elif (status.get("state") or {}).get("running"):
-        lost = Termination(137, "ContainerStatusUnknown", _LOST)
+    elif running := (status.get("state") or {}).get("running"):
+        lost = Termination(137, "ContainerStatusUnknown", _LOST, finished=now)
+        lost.started = meta.seconds_of(running["startedAt"])
         lost.container_id = (status.get("containerID") or "").rpartition("/")[2]
         state.end(lost)
     state.started, state.ready = bool(status.get("started")), bool(status.get("ready"))
