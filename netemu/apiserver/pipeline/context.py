@@ -74,7 +74,7 @@ class Context:
     strategies: Mapping[tuple[str, str], Strategy]
     charge: Charge
     """Books what a new object takes from its namespace's quotas."""
-    random: random.Random = field(default_factory=random.SystemRandom)
+    random: random.Random = field(default_factory=random.Random)
 
     def strategy(self, kind: Kind) -> Strategy:
         return self.strategies.get((kind.group, kind.plural)) or self.strategies["", ""]

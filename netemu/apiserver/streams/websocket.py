@@ -7,7 +7,7 @@ the same channels with a port each, or SPDY frames inside (`SPDY/3.1+portforward
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from aiohttp import WSMsgType, web
 
@@ -89,21 +89,20 @@ async def forward_channels(
 
     try:
         async with asyncio.TaskGroup() as group:
+            pumps = []
             for index, port in enumerate(ports):
                 for channel in (2 * index, 2 * index + 1):
                     await sender(channel).send(port.to_bytes(2, "little"))
                 queue = queues[index]
-                spawn(
-                    group,
-                    pump(
-                        port,
-                        connect,
-                        lambda queue=queue: read(queue),  # type: ignore[misc]
-                        sender(2 * index).send,
-                        sender(2 * index + 1).send,
-                    ),
-                    name=f"port-forward-{port}",
+                carried = pump(
+                    port,
+                    connect,
+                    lambda queue=queue: read(queue),  # type: ignore[misc]
+                    sender(2 * index).send,
+                    sender(2 * index + 1).send,
                 )
+                pumps.append(spawn(group, carried, name=f"port-forward-{port}"))
+            spawn(group, _close_after(pumps, socket), name="port-forward-end")
             async for message in socket:
                 data = _bytes(message.data) if message.type in _DATA else b""
                 if data and data[0] % 2 == 0 and data[0] // 2 < len(queues) and len(data) > 1:
@@ -112,6 +111,12 @@ async def forward_channels(
                 await queue.put(b"")
     except* ConnectionError:
         pass
+
+
+async def _close_after(pumps: Sequence[asyncio.Task[None]], socket: web.WebSocketResponse) -> None:
+    """Channels have no end of their own: when no port has more to say, the socket closes."""
+    await asyncio.wait(pumps)
+    await socket.close()
 
 
 class _Channel:
