@@ -24,6 +24,8 @@ from netemu.cli.session import ObjectCommand, Session, pass_session
 
 PROTOCOL = "v4.channel.k8s.io"
 _CHUNK = 1 << 16
+_SILENCE = 5.0
+"""Seconds without an answer after which a client that sends no more counts as gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +168,7 @@ class _Forwarder:
                 asyncio.TaskGroup() as group,
             ):
                 up = spawn(group, _up(reader, channel), name="up")
-                await _down(channel, writer)
+                await _down(channel, writer, up)
                 up.cancel()
         except (aiohttp.ClientError, ExceptionGroup) as error:
             print(f"an error occurred forwarding to {remote}: {error}", file=sys.stderr)
@@ -180,16 +182,33 @@ async def _up(reader: asyncio.StreamReader, channel: object) -> None:
     assert isinstance(channel, aiohttp.ClientWebSocketResponse)
     while data := await reader.read(_CHUNK):
         await channel.send_bytes(b"\0" + data)
-    await channel.close()
 
 
-async def _down(channel: object, writer: asyncio.StreamWriter) -> None:
-    """Channel 0 is data, 1 is an error; the first message of each is the port's number."""
+async def _down(channel: object, writer: asyncio.StreamWriter, up: asyncio.Task[None]) -> None:
+    """Channel 0 is data, 1 is an error; the first message of each is the port's number.
+
+    A client that has sent all it had may still wait for answers, which channels cannot tell from
+    one that has gone; so after its end the pod's silence ends the connection.
+    """
     import aiohttp
 
     assert isinstance(channel, aiohttp.ClientWebSocketResponse)
+    ends = (
+        aiohttp.WSMsgType.CLOSE,
+        aiohttp.WSMsgType.CLOSING,
+        aiohttp.WSMsgType.CLOSED,
+        aiohttp.WSMsgType.ERROR,
+    )
     opened: set[int] = set()
-    async for message in channel:
+    while True:
+        try:
+            message = await channel.receive(timeout=_SILENCE)
+        except TimeoutError:
+            if up.done():
+                return
+            continue
+        if message.type in ends:
+            return
         if message.type is not aiohttp.WSMsgType.BINARY:
             continue
         number, data = message.data[0], message.data[1:]

@@ -63,8 +63,10 @@ class Echo:
     async def write(self, data: bytes) -> None:
         self._heard.put_nowait(data.upper())
 
-    async def close(self) -> None:
+    async def end(self) -> None:
         self._heard.put_nowait(b"")
+
+    close = end
 
 
 class Cluster:
