@@ -153,7 +153,7 @@ def test_explain_agrees_on_a_service_without_endpoints(examples: Any) -> None:
     examples.run("apply", "-f", "-", stdin=manifest)
     done = examples.try_run("explain", "nginx-demo", "void")
     assert done.returncode == 1 and "REJECTED" in done.stdout
-    fetched = examples.exec("nginx-demo", "wget", "-q", "-T", "5", "-O", "-", "http://void")
+    fetched = examples.exec("nginx-demo", "wget", "-T", "5", "-t", "1", "-O", "-", "http://void")
     assert "refused" in fetched.stderr.lower()
     examples.run("delete", "service", "void")
 
