@@ -37,8 +37,10 @@ def down(name: str, *, keep_data: bool = False) -> DownReport:
 def remove(config: ClusterConfig, *, keep_data: bool) -> DownReport:
     """The same under a lock that the caller holds."""
     running = state.daemon(config.name)
-    if running is not None:
+    if running is not None and keep_data:
         processes.end([running], grace=DAEMON_GRACE)
+    elif running is not None:  # nothing of what it would put in order is going to be kept
+        processes.kill([running])
     report = cleanup.clean(config.run_dir)
     left = list(report.left)
     if not keep_data and config.data_dir.exists():
