@@ -63,8 +63,11 @@ class Asked(NamedTuple):
         return f"{self.namespace}/{self.service}"
 
 
-def parse(labels: list[str]) -> Asked | None:
-    """`labels` are lower case and relative to the zone; None: no such name in the schema."""
+def parse(labels: list[str], *, imports: bool = False) -> Asked | None:
+    """`labels` are lower case and relative to the zone; None: no such name in the schema.
+
+    With `imports`, an endpoint has its cluster behind its name: `host.cluster.service.ns.svc`.
+    """
     if not labels:
         return Asked()
     branch, count = labels[-1], len(labels)
@@ -77,6 +80,8 @@ def parse(labels: list[str]) -> Asked | None:
         return Asked(branch, *reversed(labels[:-1]))
     if count == 5:
         port, protocol, service, namespace, _ = labels
+        if imports and not protocol.startswith("_"):
+            return Asked(branch, namespace, service, f"{port}.{protocol}")
         return Asked(
             branch, namespace, service, "", port.removeprefix("_"), protocol.removeprefix("_")
         )
@@ -116,7 +121,7 @@ def find(view: View, asked: Asked) -> list[Item] | None:
 def _endpoints(service: Service, slices: tuple[Slice, ...], asked: Asked) -> list[Item]:
     base = _labels(service)
     return [
-        Item(endpoint.address, port.number, (endpoint.label, *base))
+        Item(endpoint.address, port.number, (*endpoint.label.split("."), *base))
         for slice_ in slices
         for endpoint in slice_.endpoints
         if not asked.endpoint or asked.endpoint == endpoint.label.lower()

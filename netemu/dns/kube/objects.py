@@ -20,6 +20,8 @@ NO_PORT = -1
 """The port of a Service or slice without ports: A records exist, SRV records do not."""
 
 SERVICE_NAME = "kubernetes.io/service-name"
+IMPORT_NAME = "multicluster.kubernetes.io/service-name"
+SOURCE_CLUSTER = "multicluster.kubernetes.io/source-cluster"
 LAST_CHANGE = "endpoints.kubernetes.io/last-change-trigger-time"
 
 
@@ -90,6 +92,19 @@ class _ServiceSpec(Struct, gc=False):
 class RawService(Struct, gc=False):
     metadata: _Metadata = field(default_factory=_Metadata)
     spec: _ServiceSpec = field(default_factory=_ServiceSpec)
+
+
+class _ImportSpec(Struct, gc=False):
+    type: str | None = None
+    ips: list[str] | None = None
+    ports: list[_Port] | None = None
+
+
+class RawImport(Struct, gc=False):
+    """A ServiceImport (KEP-1645): a Service that other clusters export."""
+
+    metadata: _Metadata = field(default_factory=_Metadata)
+    spec: _ImportSpec = field(default_factory=_ImportSpec)
 
 
 class _Conditions(Struct, gc=False):
@@ -166,10 +181,33 @@ def service(raw: RawService, problems: list[str]) -> Service | None:
     return Service(key, CLUSTER_IP, tuple(addresses), ports, b"") if addresses else None
 
 
-def endpoint_slice(raw: RawSlice, problems: list[str], *, pod_names: bool = False) -> Slice | None:
+def service_import(raw: RawImport, problems: list[str]) -> Service | None:
+    """The view of a ServiceImport: as of a Service with a ClusterIP, or a headless one."""
+    headless = raw.spec.type == "Headless"
+    spec = _ServiceSpec(clusterIPs=["None"] if headless else raw.spec.ips, ports=raw.spec.ports)
+    return service(RawService(raw.metadata, spec), problems)
+
+
+def imported_slice(raw: RawSlice, problems: list[str]) -> Slice | None:
+    """The view of another cluster's EndpointSlice; its endpoints are named `host.cluster`."""
+    cluster = (raw.metadata.labels or {}).get(SOURCE_CLUSTER, "")
+    made = endpoint_slice(raw, problems, owner_label=IMPORT_NAME)
+    if made is None:
+        return None
+    named = tuple(Endpoint(e.address, f"{e.label}.{cluster}") for e in made.endpoints)
+    return made._replace(endpoints=named)
+
+
+def endpoint_slice(
+    raw: RawSlice,
+    problems: list[str],
+    *,
+    pod_names: bool = False,
+    owner_label: str = SERVICE_NAME,
+) -> Slice | None:
     """The view of an EndpointSlice with its ready endpoints; None when no Service is named."""
     labels = raw.metadata.labels or {}
-    owner = labels.get(SERVICE_NAME)
+    owner = labels.get(owner_label)
     if not owner or raw.addressType == "FQDN":
         return None
     key = key_of(raw.metadata)

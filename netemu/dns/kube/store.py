@@ -54,6 +54,8 @@ class Wanted(NamedTuple):
     pod_names: bool = False
     labels: str = ""
     namespace_labels: str = ""
+    imports: bool = False
+    """ServiceImports and their slices instead of Services (option `multicluster`)."""
 
 
 class Store:
@@ -151,6 +153,7 @@ class Store:
         held: dict[str, Iterable[str]] = {
             "namespaces": self.namespaces,
             "services": self.services,
+            "serviceimports": self.services,
             "endpointslices": self.slices,
             "pods": self.pods,
         }

@@ -4,6 +4,7 @@
         pods disabled|insecure|verified      endpoint_pod_names      ttl 0..3600
         namespaces NS…                       labels EXPR             namespace_labels EXPR
         noendpoints                          ignore empty_service    startup_timeout DURATION
+        multicluster ZONES…                  (zones that hold ServiceImports)
         fallthrough [ZONES…]                 endpoint, kubeconfig, tls: accepted, the API is given
     }
 
@@ -66,9 +67,21 @@ class Kubernetes(Plugin):
         self.fall = Fall()
         self.patience = 5.0
         self.view: View
+        self.imports: View | None = None
+        self.import_zones: tuple[bytes, ...] = ()
 
     def ready(self) -> bool:
-        return self.view.store.synced and self.runtime.announced()
+        views = (self.view, self.imports) if self.imports is not None else (self.view,)
+        return all(view.store.synced for view in views) and self.runtime.announced()
+
+    def _view(self, zone: bytes) -> View:
+        """How to look at a zone."""
+        if self.imports is not None and zone.lower() in self.import_zones:
+            return self.imports
+        return self.view
+
+    def _items(self, zone: bytes, asked: Asked | None) -> list[Item] | None:
+        return find(self._view(zone), asked) if asked else None
 
     async def serve(self, query: Query) -> Reply:
         start = match(self.zones, query)
@@ -86,7 +99,7 @@ class Kubernetes(Plugin):
         if not found and self.fall.through(query):
             return await self.next.serve(query)
         if not found:
-            synced = self.view.store.synced
+            synced = self._view(zone).store.synced
             reply.rcode = wire.NXDOMAIN if synced else wire.SERVFAIL
             reply.keep = LASTING if synced else ONCE
         if not reply.answer:
@@ -111,7 +124,7 @@ class Kubernetes(Plugin):
             if query.name[:start] == b"\x02ns\x03dns":
                 self._name_servers(query, zone, reply)
                 return True
-            items = find(self.view, asked) if asked else None
+            items = self._items(zone, asked)
             return await self._addresses(query, zone, items, reply, tags, ())
         if qtype == wire.SOA:
             if apex:
@@ -121,10 +134,10 @@ class Kubernetes(Plugin):
             self._name_servers(query, zone, reply)
             return True
         if qtype == wire.TXT:
-            return self._text(query, start, asked, reply)
+            return self._text(query, zone, start, asked, reply)
         if qtype == wire.PTR:
-            return self._pointers(query, asked, reply, tags)
-        items = find(self.view, asked) if asked else None
+            return self._pointers(query, zone, asked, reply, tags)
+        items = self._items(zone, asked)
         if items is None:
             return False
         if qtype == wire.SRV:
@@ -135,7 +148,8 @@ class Kubernetes(Plugin):
 
     def _asked(self, query: Query, start: int) -> Asked | None:
         labels = wire.labels(query.name[:start] + wire.ROOT)
-        return parse([label.decode("latin-1") for label in labels])
+        imports = self.imports is not None and query.name[start:] in self.import_zones
+        return parse([label.decode("latin-1") for label in labels], imports=imports)
 
     async def _addresses(
         self,
@@ -174,7 +188,7 @@ class Kubernetes(Plugin):
         start = match((zone.lower(),), inner)
         if start is not None:
             asked = self._asked(inner, start)
-            items = find(self.view, asked) if asked else None
+            items = self._items(zone, asked)
             tags.append(asked.key if asked else "")
             ahead = Reply(keep=reply.keep)
             await self._addresses(inner, zone, items, ahead, tags, (*chain, query.name))
@@ -202,12 +216,12 @@ class Kubernetes(Plugin):
         reply.additional += glue
 
     def _pointers(
-        self, query: Query, asked: Asked | None, reply: Reply, tags: list[object]
+        self, query: Query, zone: bytes, asked: Asked | None, reply: Reply, tags: list[object]
     ) -> bool:
         labels = [label.decode("latin-1") for label in query.labels]
         packed = reverse_address(labels)
         if packed is None:
-            return (find(self.view, asked) if asked else None) is not None
+            return self._items(zone, asked) is not None
         tags.append(packed)
         names = reverse(self.view, packed)
         for name in names:
@@ -215,12 +229,14 @@ class Kubernetes(Plugin):
             reply.answer.append(Record(query.asked, wire.PTR, self.ttl, target))
         return bool(names)
 
-    def _text(self, query: Query, start: int, asked: Asked | None, reply: Reply) -> bool:
+    def _text(
+        self, query: Query, zone: bytes, start: int, asked: Asked | None, reply: Reply
+    ) -> bool:
         """TXT knows one name, `dns-version`; the zone's own name is not one (a quirk)."""
         if query.name[:start] == b"\x0bdns-version":
             reply.answer.append(txt(query.asked, VERSION_TTL, VERSION))
             return True
-        return bool(start) and asked is not None and find(self.view, asked) is not None
+        return bool(start) and self._items(zone, asked) is not None
 
     def _name_servers(self, query: Query, zone: bytes, reply: Reply) -> None:
         """NS with glue: the Services that lead to this server, else `ns.dns.<zone>`."""
@@ -251,7 +267,7 @@ class Kubernetes(Plugin):
             ttl,
             primary=wire.join((b"ns", b"dns"), zone),
             mailbox=wire.join((b"hostmaster",), zone),
-            serial=self.view.store.serial,
+            serial=self._view(zone).store.serial,
             minimum=self.ttl,
         )
 
@@ -266,6 +282,11 @@ def setup(line: Line, block: Block) -> Plugin:
             option.fail(f"is not an option of kubernetes; there are {', '.join(sorted(_OPTIONS))}")
         handler(option, state)
     wanted = Wanted(state.pods == VERIFIED, state.pod_names, state.labels, state.namespace_labels)
+    if plugin.import_zones:
+        if not set(plugin.import_zones) <= plugin.zones:
+            line.fail("a zone of multicluster must be a zone of the plugin as well")
+        imports = block.runtime.store(Wanted(imports=True))
+        plugin.imports = View(store=imports, namespaces=frozenset(state.namespaces))
     plugin.view = View(
         store=block.runtime.store(wanted),
         pods=state.pods,
@@ -340,6 +361,12 @@ def _no_endpoints(line: Line, state: _Settings) -> None:
     state.endpoints = False
 
 
+def _multicluster(line: Line, state: _Settings) -> None:
+    if not line.args:
+        line.fail("needs a zone")
+    state.plugin.import_zones = zones_of(line, line.args)
+
+
 def _given(line: Line, state: _Settings) -> None:
     """Where the API is: the command line says it."""
 
@@ -355,6 +382,7 @@ _OPTIONS: dict[str, Callable[[Line, _Settings], None]] = {
     "startup_timeout": _startup,
     "endpoint_pod_names": _pod_names,
     "noendpoints": _no_endpoints,
+    "multicluster": _multicluster,
     "endpoint": _given,
     "tls": _given,
     "kubeconfig": _given,

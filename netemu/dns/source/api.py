@@ -84,6 +84,8 @@ class Watch:
         )
         self.clock = clock or SystemClock()
         self.revision = 0
+        self.absent = False
+        """Whether the server does not know the kind."""
         self.on_page: Callable[[list[Any], bool], None] = _no_page
         """Gets (what was listed, whether it is the first page); a long list is never held whole."""
         self.on_listed: Callable[[], None] = _no_progress
@@ -107,6 +109,11 @@ class Watch:
                 why = str(error)
                 if error.code == 410:
                     self.revision = 0
+                if error.code == 404 and not self.absent:
+                    self.absent = True  # a kind that this server does not have (yet)
+                    self.on_page([], True)
+                    self.on_listed()
+                    self.on_progress()
             except _BROKEN as error:
                 why = f"the API is away: {error}"
             log.info(f"{self.resource.plural}: {why}; next try in {retry:g} s")
@@ -131,7 +138,7 @@ class Watch:
             if not token:
                 break
         self.on_listed()
-        self.revision = int(revision)
+        self.revision, self.absent = int(revision), False
         self.on_progress()
 
     async def _lines(self) -> AsyncIterator[bytes]:
@@ -276,7 +283,8 @@ class ApiSource:
         while True:
             await self._moved.wait()
             self._moved.clear()
-            revision = min((watch.revision for watch in self._watches), default=0)
+            known = [watch.revision for watch in self._watches if not watch.absent]
+            revision = min(known, default=0)
             if revision <= self._told or len(self._watches) < 2:
                 continue
             try:

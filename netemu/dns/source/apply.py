@@ -42,6 +42,18 @@ def _pod(store: Store, raw: Any, exists: bool, wanted: Wanted, now: float) -> No
     store.set_pod(_key(raw), objects.pod(raw) if exists else None, now)
 
 
+def _import(store: Store, raw: Any, exists: bool, wanted: Wanted, now: float) -> None:
+    wrong: list[str] = []
+    store.set_service(_key(raw), objects.service_import(raw, wrong) if exists else None, now)
+    problems.tell(wrong)
+
+
+def _imported_slice(store: Store, raw: Any, exists: bool, wanted: Wanted, now: float) -> None:
+    wrong: list[str] = []
+    store.set_slice(_key(raw), objects.imported_slice(raw, wrong) if exists else None, now)
+    problems.tell(wrong)
+
+
 def _key(raw: Any) -> str:
     return objects.key_of(raw.metadata)
 
@@ -65,7 +77,22 @@ SLICES = Feed(
 )
 PODS = Feed(Resource(plural="pods", kind="Pod"), objects.RawPod, _pod, _key)
 
+IMPORTS = Feed(
+    Resource(
+        group="multicluster.x-k8s.io",
+        version="v1alpha1",
+        plural="serviceimports",
+        kind="ServiceImport",
+    ),
+    objects.RawImport,
+    _import,
+    _key,
+)
+IMPORTED_SLICES = SLICES._replace(set=_imported_slice)
+
 
 def feeds(wanted: Wanted) -> tuple[Feed, ...]:
     """The kinds that a store with `wanted` is fed with."""
+    if wanted.imports:
+        return (NAMESPACES, IMPORTS, IMPORTED_SLICES)
     return (NAMESPACES, SERVICES, SLICES, *((PODS,) if wanted.pods else ()))

@@ -53,7 +53,7 @@ class FileSource:
         store.set_synced()
 
 
-_KINDS = frozenset({"Service", "EndpointSlice", "Pod"})
+_KINDS = frozenset({"Service", "EndpointSlice", "Pod", "ServiceImport"})
 
 
 def _put(feed: Feed, obj: dict[str, Any], wanted: Wanted, store: Store, now: float) -> None:

@@ -19,7 +19,7 @@ import dns.rdataclass
 import dns.rdatatype
 
 HERE = Path(__file__).parent
-CLUSTER_ZONES = ("cluster.local.",)
+CLUSTER_ZONES = ("cluster.local.", "clusterset.local.")
 
 
 @dataclass

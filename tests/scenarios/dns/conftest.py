@@ -23,6 +23,7 @@ import dns.rrset
 import pytest
 
 HERE = Path(__file__).parent
+OBJECTS = [HERE / name for name in ("world.yaml", "pods.yaml", "multicluster.yaml")]
 
 UPSTREAM = {
     ("www.example.test.", "A"): ["198.51.100.80"],
@@ -194,7 +195,7 @@ def start_resolver(tmp_path_factory, upstream):
         where = tmp_path_factory.mktemp("dns")
         corefile = where / "Corefile"
         corefile.write_text(text.replace("{upstream}", f"127.0.0.1:{upstream.port}"))
-        chosen = objects if objects is not None else [HERE / "world.yaml", HERE / "pods.yaml"]
+        chosen = objects if objects is not None else OBJECTS
         words = [word for path in chosen for word in ("--objects", str(path))]
         words += ["--corefile", str(corefile), "--listen", "127.0.0.1:0"]
         resolver = Resolver([*words, "--local-address", "192.0.2.53", *arguments], where / "log")

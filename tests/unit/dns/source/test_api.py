@@ -268,3 +268,18 @@ async def test_an_api_server_that_was_restarted_hears_of_us_again(tmp_path):
         cancel(group)
         task.cancel()
     shutil.rmtree(folder)
+
+
+async def test_a_kind_that_the_server_does_not_have_holds_nothing_up(server):
+    """ServiceImports, as long as nobody installed their CRD."""
+    async with asyncio.TaskGroup() as group:
+        source = ApiSource(group, HttpClient.unix(server.socket), component="dns/test")
+        store = Store()
+        source.fill(Wanted(imports=True), store)
+        await until(lambda: store.synced and source.announced)
+        assert not store.services
+        client = server.local_client()
+        await client.create(SERVICES, service("s"))
+        done = await client.barrier(timeout=10)
+        assert "dns/test" in done["components"]
+        cancel(group)
