@@ -20,6 +20,8 @@ from netemu.proxy import iptables as layout
 from netemu.proxy.endpoints import Service
 from netemu.proxy.model import NodeView
 
+_INLINE = 200
+"""With so few Services a change is planned in the loop's own thread."""
 PIECE = 1500
 """Chains in one input to iptables-restore."""
 
@@ -144,6 +146,21 @@ class IptablesBackend:
         }
 
     async def update(self, services: Services, changes: Sequence[Change], node: NodeView) -> None:
+        if len(self._compiled) > _INLINE:
+            restore, top = await asyncio.to_thread(self._plan, changes, node)
+        else:
+            restore, top = self._plan(changes, node)
+        if not restore.tables and not restore.deletes:
+            return
+        for text in pieces(restore):
+            await self._tool.restore(text)
+        gone, nat = restore.deletes.get("nat", ()), restore.tables.get("nat", {})
+        made = {chain for chain in nat if chain.startswith(layout.OWN_PREFIXES)}
+        self._chains = (self._chains - set(gone)) | made
+        self._shared = {**self._shared, **top}
+
+    def _plan(self, changes: Sequence[Change], node: NodeView) -> tuple[Restore, Tables]:
+        """What to restore for `changes`, and the shared chains as they are then."""
         nat: dict[str, Sequence[str]] = {}
         gone: set[str] = set()
         for change in changes:
@@ -161,12 +178,7 @@ class IptablesBackend:
         deletes = sorted(gone & self._chains - set(nat))
         tables["nat"] = {**nat, **tables["nat"]}
         tables = {table: chains for table, chains in tables.items() if chains}
-        if not tables and not deletes:
-            return
-        for text in pieces(Restore(tables=tables, deletes={"nat": deletes} if deletes else {})):
-            await self._tool.restore(text)
-        self._chains = (self._chains - set(deletes)) | set(nat)
-        self._shared = {**self._shared, **top}
+        return Restore(tables=tables, deletes={"nat": deletes} if deletes else {}), top
 
     def _one(self, service: Service, node: NodeView) -> layout.ServiceRules:
         return layout.compile_service(service, node, comments=self._comments)

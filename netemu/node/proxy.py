@@ -94,6 +94,11 @@ def _view(node_name: str, family: Family, options: ProxyOptions) -> NodeView:
     )
 
 
+def _placed(node: Object | None) -> object:
+    """What of a Node object rules depend on."""
+    return node and (meta.labels(node), (node.get("status") or {}).get("addresses"))
+
+
 @dataclass(slots=True)
 class _Pending:
     """What the informers have told since the last sync."""
@@ -181,7 +186,8 @@ class NodeProxy:
         self._wake.set()
 
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
-        self._pending.node_changed = True
+        # A kubelet's heartbeat changes nothing here; looking at the addresses costs a program.
+        self._pending.node_changed |= _placed(old) != _placed(new)
         self._wake.set()
 
     # --- the loop ---------------------------------------------------------------------------
@@ -352,7 +358,9 @@ class NodeProxy:
             if due or not intact:
                 last_full = self._clock.monotonic()
                 self._pending.full = True
-                self._wake.set()
+            # Addresses come and go without the Node object's saying so (cni0, a second link).
+            self._pending.node_changed = True
+            self._wake.set()
 
     async def _upkeep(self) -> bool:
         intact = True
