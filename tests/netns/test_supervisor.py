@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -68,7 +71,8 @@ class Node:
 
     def log(self, identifier: str) -> list[tuple[str, str, str]]:
         """(stream, tag, text) of a container's log."""
-        lines = (self.directory / "pods" / f"{identifier}.log").read_text().splitlines()
+        path = self.directory / "pods" / f"{identifier}.log"
+        lines = path.read_text().splitlines() if path.exists() else []
         return [tuple(line.split(" ", 3)[1:]) for line in lines]  # type: ignore[misc]
 
 
@@ -276,3 +280,50 @@ async def test_a_container_that_writes_without_end_leaves_room_for_others(node: 
     await until(lambda: (node.directory / "pods" / "loud.log.1").exists())
     written = sum(path.stat().st_size for path in (node.directory / "pods").glob("loud*"))
     assert written < 10 << 20
+
+
+def _make_rootfs(root: Path) -> None:
+    """A root directory with nothing but busybox and the libraries that it needs."""
+    busybox = shutil.which("busybox")
+    if busybox is None:
+        pytest.skip("no busybox on this machine")
+    wanted = [busybox]
+    found = subprocess.run(["ldd", busybox], capture_output=True, text=True, check=False)
+    wanted += [word for word in found.stdout.split() if word.startswith("/")]
+    for path in wanted:
+        target = root / path.lstrip("/")
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+    (root / "bin").mkdir(exist_ok=True)
+    (root / "bin" / "sh").symlink_to(busybox)
+
+
+async def test_a_root_directory_of_the_users_own(node: Node, tmp_path: Path) -> None:
+    _make_rootfs(tmp_path / "root")
+    await node.pod("u1")
+    script = "echo /*; read h < /etc/hostname; echo $h; echo x > /new; while :; do read x < /proc/uptime; done"
+    await node.start("c1", "sh", "-c", script, rootfs=str(tmp_path / "root"))
+    await until(lambda: len(node.log("c1")) == 2)
+    names, hostname = [text for _, _, text in node.log("c1")]
+    assert {"/bin", "/proc", "/etc"} <= set(names.split()) and "/home" not in names
+    assert hostname == "web-0"
+    assert not (tmp_path / "root" / "new").exists()
+
+
+def test_without_overlays_directories_are_private_and_the_rest_is_shared(tmp_path: Path) -> None:
+    """What a machine gets whose `/` cannot be the lower layer of an overlay."""
+    script = f"""
+import os, sys
+sys.path.insert(0, {str(Path(__file__).parents[2])!r})
+from netemu.node.supervisor import kernel, view
+base = view.prepare({str(tmp_path / "base")!r})
+base.overlay = False
+kernel.unshare(kernel.NEWNS)
+view.enter(base, {{}}, {{"etc/hostname": "inside"}})
+print(open("/etc/hostname").read(), len(os.listdir("/tmp")), os.path.exists("/usr/bin/env"))
+open("/tmp/mine", "w")
+"""
+    command = [sys.executable, "-S", "-I", "-c", script]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert output.split() == ["inside", "0", "True"]
+    assert not Path("/tmp/mine").exists()

@@ -188,9 +188,10 @@ class Runtime:
 
     async def remove(self, kind: str, ids: Sequence[str]) -> None:
         """Forget ended containers."""
-        await self._client(kind).request("remove", ids=list(ids))
-        if kind == STAND_IN:
-            await self.processes.request("remove", ids=list(ids))
+        with contextlib.suppress(DataplaneError):  # a runtime that died has forgotten them
+            await self._client(kind).request("remove", ids=list(ids))
+            if kind == STAND_IN:
+                await self.processes.request("remove", ids=list(ids))
 
     async def remove_pod(self, uid: str) -> None:
         """End whatever is left of a pod and let its namespaces go."""

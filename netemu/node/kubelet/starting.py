@@ -37,6 +37,7 @@ async def start_container(worker: PodWorker, state: ContainerState) -> None:
     if state.termination is not None:
         timing = context.config.timing
         state.backoff.next(context.clock.now(), timing.crash_loop_base, timing.crash_loop_max)
+        _forget_record(worker, state)
         state.restart()
         _forget_old_runs(worker, state)
     resolved = resolve(worker, state)
@@ -58,6 +59,14 @@ async def start_container(worker: PodWorker, state: ContainerState) -> None:
     worker.by_id[state.id] = state
     described = await _run(worker, state, resolved, environment, mounts)
     _started(worker, state, described)
+
+
+def _forget_record(worker: PodWorker, state: ContainerState) -> None:
+    """The runtime need not remember a run that is history."""
+    worker.by_id.pop(state.id, None)
+    if state.id and state.runtime:
+        removal = worker.context.runtime.remove(state.runtime, [state.id])
+        worker.context.spawn(removal, f"remove-{state.id[:12]}")
 
 
 def _forget_old_runs(worker: PodWorker, state: ContainerState) -> None:
