@@ -61,7 +61,8 @@ def test_apply_server_side(kubectl):
     assert "conflict" in done.stderr and ".spec.replicas" in done.stderr
     forced = ("apply", "--server-side", "--field-manager=other", "--force-conflicts", "-f", "-")
     kubectl(*forced, stdin=other)
-    shown = json.loads(kubectl("get", "deploy", "web", "-o", "json", "--show-managed-fields"))
+    path = f"/apis/apps/v1/namespaces/{kubectl.namespace}/deployments/web"
+    shown = json.loads(kubectl("get", "--raw", path))
     managers = {entry["manager"] for entry in shown["metadata"]["managedFields"]}
     assert {"kubectl", "other"} <= managers and shown["spec"]["replicas"] == 5
 
@@ -176,7 +177,8 @@ def test_scale_and_rollouts(kubectl, web):
 def test_delete(kubectl, web):
     kubectl("delete", web, "--timeout=20s")
     kubectl("delete", "-f", "-", stdin=WEB)
-    kubectl("wait", web, "--for=delete", "--timeout=20s")
+    if kubectl.minor >= 23:  # older ones fail when it has gone already
+        kubectl("wait", web, "--for=delete", "--timeout=20s")
     kubectl("delete", "pods", "--all", "--timeout=20s")
 
 
@@ -269,8 +271,8 @@ def test_auth(kubectl):
     assert kubectl("auth", "can-i", "get", "pods") == "yes\n"
     assert kubectl("auth", "can-i", "get", "pods", "--as=nobody", code=1) == "no\n"
     kubectl("create", "serviceaccount", "robot")
-    token = kubectl("create", "token", "robot").strip()
-    assert token.count(".") == 2
+    if kubectl.minor >= 24:
+        assert kubectl("create", "token", "robot").strip().count(".") == 2
     if kubectl.minor >= 28:
         assert "kubernetes-admin" in kubectl("auth", "whoami")
 
