@@ -1,0 +1,59 @@
+"""Events in the background: nobody waits, and one object cannot flood the store."""
+
+from __future__ import annotations
+
+import asyncio
+
+from netemu.aio import FakeClock, spawn
+from netemu.api import kinds
+from netemu.client.eventqueue import BURST, EventQueue
+
+
+class Recorder:
+    """Stands where EventRecorder does, which has tests of its own."""
+
+    def __init__(self):
+        self.written = []
+
+    async def event(self, obj, resource, type, reason, message):
+        await asyncio.sleep(0)
+        self.written.append((obj["metadata"]["uid"], message))
+
+
+def pod(uid):
+    return {"metadata": {"name": uid, "namespace": "default", "uid": uid}}
+
+
+async def drained(queue):
+    async with asyncio.TaskGroup() as group:
+        task = spawn(group, queue.run(), name="events")
+        for _ in range(500):
+            await asyncio.sleep(0)
+        task.cancel()
+    assert len(queue) == 0
+
+
+async def test_all_are_written_in_order():
+    recorder = Recorder()
+    queue = EventQueue(recorder, FakeClock())
+    for number in range(5):
+        queue.event(pod("a"), kinds.PODS, "Normal", "Test", str(number))
+    assert recorder.written == []
+    await drained(queue)
+    assert recorder.written == [("a", str(number)) for number in range(5)]
+
+
+async def test_one_object_gets_a_burst_and_then_a_trickle():
+    recorder, clock = Recorder(), FakeClock()
+    queue = EventQueue(recorder, clock)
+    for number in range(100):
+        queue.event(pod("loud"), kinds.PODS, "Normal", "Test", str(number))
+    queue.event(pod("quiet"), kinds.PODS, "Normal", "Test", "heard")
+    await drained(queue)
+    assert len(recorder.written) == BURST + 1
+    assert recorder.written[-1] == ("quiet", "heard")
+    await clock.advance(300)
+    queue.event(pod("loud"), kinds.PODS, "Normal", "Test", "later")
+    queue.event(pod("loud"), kinds.PODS, "Normal", "Test", "too soon")
+    await drained(queue)
+    assert [message for _, message in recorder.written[-1:]] == ["later"]
