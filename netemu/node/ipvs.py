@@ -91,10 +91,10 @@ class IpvsBackend:
 
     async def _prepare(self) -> None:
         if self._ipvs is None:
-            self._ipvs = await netns.await_in(self._path, lambda: IpvsSocket(self._path))
+            self._ipvs = await asyncio.to_thread(IpvsSocket, self._path)
             await netns.await_in(self._path, _write_sysctls)
         if self._links is None:
-            self._links = netns.netlink_in(self._path)
+            self._links = await asyncio.to_thread(netns.netlink_in, self._path)
         with contextlib.suppress(DataplaneError):
             await netns.run(
                 self._path, ["ip", "link", "add", layout.DEVICE, "type", "dummy"], timeout=10
@@ -268,7 +268,7 @@ class IpvsBackend:
             ]
             self._ipvs.apply_requests(gone, ignore=GONE)
 
-        await netns.await_in(self._path, kernel)
+        await asyncio.to_thread(kernel)
         self.close()
         self._compiled, self._servers, self._rules = {}, {}, None
         self._draining = set()

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from netemu.errors import DataplaneError
 from netemu.netstate.nftables import Delta, Table
 from netemu.netstate.nfwire import Batch, add_structure, encode_delta, encode_table
-from netemu.node import netns
 from netemu.node.nfsocket import NfSocket
 from netemu.node.proxybackend import Change, Services, in_order
 from netemu.proxy import flat, nftables
@@ -138,7 +137,7 @@ class NftBackend:
             self._socket.apply_batch(batch.encode(), "remove table")
             self.close()
 
-        await netns.await_in(self._path, work)
+        await asyncio.to_thread(work)
         self._state = None
 
     async def maintain(self) -> None:

@@ -7,12 +7,12 @@ takes everyone else's rules with it.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 
 from netemu.errors import DataplaneError
 from netemu.node.conntrack import ConntrackTable
-from netemu.node.netns import await_in
 from netemu.node.proxybackend import Backend, Change, Services
 from netemu.proxy.conntrack import desired_served
 from netemu.proxy.endpoints import Service
@@ -107,7 +107,7 @@ class FamilyProxy:
                 self._conntrack = ConntrackTable(self._path)
             return self._conntrack.cut_stale(served, addresses, self.view.family)
 
-        cut_count = await await_in(self._path, cut)
+        cut_count = await asyncio.to_thread(cut)
         if cut_count:
             log.info("stale UDP connections cut", extra={"kv": {"count": cut_count}})
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 from netemu.config.cluster import PROXY_MODES
@@ -53,7 +54,7 @@ async def _is_left(mode: str, path: str, family: int, lock_file: str) -> bool:
             finally:
                 socket.close()
 
-        return await netns.await_in(path, look)
+        return await asyncio.to_thread(look)
     own_chain = {"iptables": "KUBE-NODEPORTS", "ipvs": "KUBE-NODE-PORT"}[mode]
     return await IptablesTool(path, family, lock_file).chains_exist([("nat", own_chain)])
 
