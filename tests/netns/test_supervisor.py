@@ -301,7 +301,9 @@ def _make_rootfs(root: Path) -> None:
 async def test_a_root_directory_of_the_users_own(node: Node, tmp_path: Path) -> None:
     _make_rootfs(tmp_path / "root")
     await node.pod("u1")
-    script = "echo /*; read h < /etc/hostname; echo $h; echo x > /new; while :; do read x < /proc/uptime; done"
+    script = (
+        "echo /*; read h < /etc/hostname; echo $h; echo x > /new; while :; do read x </new; done"
+    )
     await node.start("c1", "sh", "-c", script, rootfs=str(tmp_path / "root"))
     await until(lambda: len(node.log("c1")) == 2)
     names, hostname = [text for _, _, text in node.log("c1")]
@@ -327,3 +329,15 @@ open("/tmp/mine", "w")
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert output.split() == ["inside", "0", "True"]
     assert not Path("/tmp/mine").exists()
+
+
+async def test_small_programs_are_there_where_the_machine_lacks_them(node: Node) -> None:
+    if shutil.which("busybox") is None:
+        pytest.skip("no busybox on this machine")
+    await node.pod("u1")
+    await node.start("c1", "sleep", "1000")
+    async with asyncio.timeout(10):
+        while (await node.run("c1", "test -e /dev/busybox/vi"))[0]:
+            pass
+    assert await node.run("c1", "PATH=/dev/busybox; hostname") == (0, "web-0\n")
+    assert (await node.run("c1", "touch /dev/busybox/x"))[0] != 0

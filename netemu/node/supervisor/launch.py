@@ -18,7 +18,7 @@ import termios
 from netemu.node.supervisor import kernel, view
 from netemu.node.supervisor.wire import Message
 
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin:/dev/busybox"
 _HANDLED = (_signal.SIGPIPE, _signal.SIGXFSZ, _signal.SIGTERM, _signal.SIGINT, _signal.SIGCHLD)
 """What Python or the supervisor handle. `_signal` has no enums, which cost 0.2 ms after a fork."""
 

@@ -73,6 +73,7 @@ def _run(directory: str, group: str, ready: int) -> None:
     _end_when_idle(loop, supervisor, server)
     os.write(ready, b"1")
     os.close(ready)
+    loop.after(0.02, lambda: view.link_applets(base))
     loop.run()
     _end_everything()
     groups.remove_all()

@@ -111,10 +111,36 @@ def _make_devices(path: str) -> None:
     links = (("ptmx", "pts/ptmx"), ("fd", "/proc/self/fd"), ("stdin", "/proc/self/fd/0"))
     for name, target in (*links, ("stdout", "/proc/self/fd/1"), ("stderr", "/proc/self/fd/2")):
         os.symlink(target, f"{path}/{name}")
+    os.mkdir(f"{path}/busybox")
+    kernel.mount("tmpfs", f"{path}/busybox", "tmpfs", kernel.MS_NOSUID, "mode=0755,size=64k")
     options = "newinstance,ptmxmode=0666,mode=0620,gid=5"
     kernel.mount("devpts", f"{path}/pts", "devpts", kernel.MS_NOSUID | kernel.MS_NOEXEC, options)
     # Containers share it: read-only, so that none can take /dev/null from the others.
     kernel.mount("none", path, flags=kernel.MS_BIND | kernel.MS_REMOUNT | kernel.MS_RDONLY)
+
+
+def link_applets(base: Base) -> None:
+    """Fill /dev/busybox, the last directory in every container's PATH, with all its commands.
+
+    Manifests that were written for small images find `nc` or `httpd` on machines without them.
+    It takes some milliseconds, so it is done when the supervisor already serves.
+    """
+    path = f"{base.devices}/busybox"
+    programs = [f"{directory}/busybox" for directory in ("/usr/bin", "/bin", "/usr/local/bin")]
+    program = next((name for name in programs if os.access(name, os.X_OK)), None)
+    if program is None:
+        return
+    reader, writer = os.pipe()
+    actions = [(os.POSIX_SPAWN_DUP2, writer, 1), (os.POSIX_SPAWN_CLOSE, reader)]
+    pid = os.posix_spawn(program, [program, "--list"], {}, file_actions=actions)
+    os.close(writer)
+    with open(reader) as listing:
+        names = listing.read().split()
+    os.waitpid(pid, 0)
+    for name in names:
+        with contextlib.suppress(OSError):
+            os.symlink(program, f"{path}/{name}")
+    kernel.mount("none", path, flags=kernel.MS_REMOUNT | kernel.MS_RDONLY | kernel.MS_NOSUID)
 
 
 def enter(base: Base, spec: Message, files: Message) -> None:
