@@ -11,6 +11,7 @@ from typing import Any
 from netemu.api import meta, selectors
 from netemu.api.duration import since
 from netemu.api.kind import Column, Object
+from netemu.errors import ApiError
 
 NONE = "<none>"
 _NAME = (
@@ -66,7 +67,10 @@ def labels(found: Mapping[str, str] | None) -> str:
 
 def selector(found: Mapping[str, Any] | None) -> str:
     """A LabelSelector as `kubectl get -o wide` shows it."""
-    return str(selectors.from_label_selector(found)) or NONE
+    try:
+        return str(selectors.from_label_selector(found)) or NONE
+    except ApiError:
+        return "<error>"
 
 
 def _containers(obj: Object) -> list[Any]:

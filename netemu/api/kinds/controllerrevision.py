@@ -25,9 +25,9 @@ def _controller(obj: Object, now: float) -> str:
     owner = meta.controller_of(obj)
     if owner is None:
         return NONE
-    group = str(owner["apiVersion"]).rpartition("/")[0]
-    kind = str(owner["kind"]).lower()
-    return f"{kind}.{group}/{owner['name']}" if group else f"{kind}/{owner['name']}"
+    group = str(owner.get("apiVersion") or "").rpartition("/")[0]
+    kind = str(owner.get("kind") or "").lower() + (f".{group}" if group else "")
+    return f"{kind}/{owner.get('name') or ''}"
 
 
 CONTROLLER_REVISIONS = Kind(

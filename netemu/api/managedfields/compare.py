@@ -69,8 +69,9 @@ def element_key(node: Node, item: Any) -> str:
     if node.list_type == "map" and isinstance(item, dict):
         keys = node.keys
         found = [(key, item.get(key, KEY_DEFAULTS.get(key))) for key in keys]
-        given = [(key, value) for key, value in found if value is not None]
-        return _encoded(tuple(key for key, _ in given), tuple(value for _, value in given))
+        given = [(key, value) for key, value in found if value.__class__ in (str, int, bool)]
+        if given:
+            return _encoded(tuple(key for key, _ in given), tuple(value for _, value in given))
     return "v:" + json.dumps(item, separators=(",", ":"), ensure_ascii=False, sort_keys=True)
 
 

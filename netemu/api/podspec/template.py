@@ -66,14 +66,14 @@ def check_status_counts(status: Object, *, total: str = "replicas") -> list[Caus
     ]
     whole = status.get(total) or 0
     causes += [
-        invalid(f"status.{name}", status[name], f"cannot be greater than status.{total}")
+        invalid(f"status.{name}", count, f"cannot be greater than status.{total}")
         for name in (
             "fullyLabeledReplicas",
             "readyReplicas",
             "availableReplicas",
             "updatedReplicas",
         )
-        if (status.get(name) or 0) > whole
+        if (count := status.get(name) or 0) > max(whole, 0)
     ]
     ready, available = status.get("readyReplicas") or 0, status.get("availableReplicas") or 0
     if available > ready:

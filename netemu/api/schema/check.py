@@ -47,10 +47,13 @@ class Checked:
 def check(kind: Kind, obj: Object) -> Checked:
     """Check `obj` against the schema of its kind. `obj` itself is never changed."""
     node = of_kind(kind)
-    if fits(obj, node):
-        return Checked(obj)
     walk = _Walk(custom=kind.open_api is not None)
-    clean = walk.value(obj, node, "", "")
+    try:
+        if fits(obj, node):
+            return Checked(obj)
+        clean = walk.value(obj, node, "", "")
+    except RecursionError:
+        return Checked({}, ("exceeded max depth",))
     return Checked(clean or {}, tuple(walk.errors), tuple(walk.unknown))
 
 

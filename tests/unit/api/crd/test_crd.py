@@ -1,6 +1,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from netemu.api import crd, managedfields, meta, schema, strategic, table, versions
 from netemu.api.kind import Kind
@@ -220,6 +222,33 @@ def test_columns(kind: Kind) -> None:
     assert rendered["rows"][0]["cells"] == ["c", "* * * * *", 3, "90s"]
     plain = crd.kind_of(definition(additionalPrinterColumns=None))
     assert table.render(plain, [custom()], now=90)["rows"][0]["cells"] == ["c", "90s"]
+
+
+_json = st.recursive(
+    st.none() | st.booleans() | st.integers(-2, 12) | st.floats(0, 2) | st.text("ab*", max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["name", "size", "x"]), inner, max_size=3)
+    ),
+    max_leaves=6,
+)
+_spec = st.dictionaries(
+    st.sampled_from([*SCHEMA["properties"]["spec"]["properties"], "other"]), _json, max_size=6
+)
+KIND = crd.kind_of(definition())
+
+
+@given(_json | _spec, _json | _spec)
+def test_any_json_may_be_sent(first: Any, second: Any) -> None:
+    live = None
+    for spec in (first, second):
+        checked = schema.check(KIND, {**custom(), "spec": spec})
+        new = meta.copy(checked.clean)
+        KIND.default(new)
+        managedfields.update(KIND, live, new, manager="m", now="1970-01-01T00:00:00Z")
+        validate(KIND, new, live)
+        table.render(KIND, [new], now=0)
+        live = new
 
 
 def test_server_side_apply_by_the_schema(kind: Kind) -> None:

@@ -3,7 +3,14 @@ from typing import Any
 import pytest
 
 from netemu.api import schema
-from netemu.api.kinds import ALL, CONFIG_MAPS, DEPLOYMENTS, PODS, SECRETS
+from netemu.api.kinds import (
+    ALL,
+    CONFIG_MAPS,
+    CUSTOM_RESOURCE_DEFINITIONS,
+    DEPLOYMENTS,
+    PODS,
+    SECRETS,
+)
 from netemu.api.schema.definitions import definitions
 
 
@@ -130,6 +137,15 @@ def test_quantities_are_stored_in_their_canonical_form() -> None:
     clean = checked.clean["spec"]["containers"][0]["resources"]["limits"]
     assert clean == {"cpu": "1", "memory": "1Gi", "example.com/x": "2"}
     assert schema.check(PODS, checked.clean).clean is checked.clean
+
+
+def test_depth_has_a_limit() -> None:
+    deep: dict[str, Any] = {"type": "object"}
+    for _ in range(5000):
+        deep = {"type": "object", "properties": {"a": deep}}
+    version = {"schema": {"openAPIV3Schema": deep}}
+    checked = schema.check(CUSTOM_RESOURCE_DEFINITIONS, {"spec": {"versions": [version]}})
+    assert checked.errors == ("exceeded max depth",)
 
 
 def test_numbers_or_strings() -> None:
