@@ -37,7 +37,7 @@ from netemu.node.machine import NODE, Machine, Underlay
 from netemu.node.netlink import NetlinkSocket
 from netemu.node.serial_thread import SerialThread
 
-SWITCH, SWITCH_NAME = 2, "underlay"
+SWITCH, SWITCH_NAME = 15, "underlay"
 FIRST_PORT = 16
 
 
@@ -51,6 +51,7 @@ class Fabric:
         self._state = config.run_dir / "fabric.json"
         self._machines: dict[str, Machine] = {}
         self._sockets: dict[str, NetlinkSocket] = {}
+        self._eth0: dict[str, int] = {}
         self._owned: set[str] = set()
         self._name = f"{config.name}.fabric"
         self.node_subnet = config.node_subnet
@@ -119,7 +120,7 @@ class Fabric:
         fabric.request([set_link(machine.port, up=on)])
         if on:
             wait_forwarding(fabric, SWITCH, [machine.port])
-            wait_operational(self._sockets[machine.name], machines.ETH0)
+            wait_operational(self._sockets[machine.name], self._eth0[machine.name])
 
     def _choose_subnet(self) -> str:
         if self._config.node_subnet:
@@ -224,7 +225,7 @@ class Fabric:
             name = f"{self._config.name}.{machine.name}"
             own = machines.ensure_namespace(name, self._ledger, self._owned)
             self._sockets[machine.name] = own
-            machines.build(machine, underlay, fabric, own)
+            self._eth0[machine.name] = machines.build(machine, underlay, fabric, own)
             fabric.request([*self._routes(machine), add_port_entry(machine.port, machine.mac)])
         wait_forwarding(fabric, SWITCH, [machine_link.PORT, *(machine.port for machine in new)])
         self._introduce(new)
@@ -246,7 +247,7 @@ class Fabric:
                 message
                 for other in others
                 if other.name != machine.name
-                for message in machines.neighbours(other)
+                for message in machines.neighbours(other, self._eth0[machine.name])
             ]
             if machine.name in self._sockets:
                 self._sockets[machine.name].request(known)
@@ -264,7 +265,7 @@ class Fabric:
         fabric.request([delete_link(machine.port)], ignore={errno.ENODEV})
         for other in self._machines:
             self._sockets[other].request(
-                [delete_neighbour(machines.ETH0, address) for address in machine.addresses],
+                [delete_neighbour(self._eth0[other], address) for address in machine.addresses],
                 ignore={errno.ENOENT},
             )
         netns.delete(machine.netns)

@@ -22,8 +22,6 @@ from netemu.node.network_observe import observe_links
 from netemu.node.node_subnet import contains
 
 NODE, HOST = "node", "host"
-ETH0 = 2
-"""Index of eth0: what comes after lo in a new namespace."""
 
 _SETTINGS = {
     "net/ipv4/conf/all/rp_filter": "0",
@@ -106,24 +104,29 @@ def write_settings(settings: dict[str, str]) -> Callable[[], None]:
     return write
 
 
-def build(machine: Machine, underlay: Underlay, fabric: NetlinkSocket, own: NetlinkSocket) -> None:
-    """Plug the machine into the fabric and configure it. Blocks."""
+def build(machine: Machine, underlay: Underlay, fabric: NetlinkSocket, own: NetlinkSocket) -> int:
+    """Plug the machine into the fabric and configure it; the index of its eth0. Blocks."""
     router = machine.role == NODE
     settings = _SETTINGS | (_ROUTER_SETTINGS if router else {"net/ipv4/ip_forward": "0"})
     netns.call_in(machine.netns, write_settings(settings))
-    if "eth0" not in observe_links(own):
-        _plug(machine, underlay, fabric)
+    links = observe_links(own)
+    if "eth0" in links:
+        eth0 = links["eth0"].index
+    else:
+        eth0 = 1 + max(link.index for link in links.values())
+        _plug(machine, underlay, fabric, eth0)
     own.request(
         [
             set_link(LOOPBACK_INDEX, up=True),
-            set_link(ETH0, link_local=False),
-            set_link(ETH0, up=True, mtu=underlay.mtu),
-            *_addresses(machine, underlay),
+            set_link(eth0, link_local=False),
+            set_link(eth0, up=True, mtu=underlay.mtu),
+            *_addresses(machine, underlay, eth0),
         ]
     )
+    return eth0
 
 
-def _plug(machine: Machine, underlay: Underlay, fabric: NetlinkSocket) -> None:
+def _plug(machine: Machine, underlay: Underlay, fabric: NetlinkSocket, eth0: int) -> None:
     """A new cable; one of a former life, whose other end is just going, is taken away first."""
     descriptor = os.open(machine.netns, os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -134,7 +137,7 @@ def _plug(machine: Machine, underlay: Underlay, fabric: NetlinkSocket) -> None:
             master=underlay.switch,
             peer="eth0",
             peer_namespace=descriptor,
-            peer_index=ETH0,
+            peer_index=eth0,
             peer_mac=machine.mac,
         )
         fabric.request([delete_link(machine.port)], ignore={errno.ENODEV})
@@ -143,7 +146,7 @@ def _plug(machine: Machine, underlay: Underlay, fabric: NetlinkSocket) -> None:
         os.close(descriptor)
 
 
-def _addresses(machine: Machine, underlay: Underlay) -> list[bytes]:
+def _addresses(machine: Machine, underlay: Underlay, eth0: int) -> list[bytes]:
     """Its address and default route a family; an address of elsewhere reaches the wire by route."""
     messages = []
     for address, network, router in zip(
@@ -151,19 +154,19 @@ def _addresses(machine: Machine, underlay: Underlay) -> list[bytes]:
     ):
         length = network.rpartition("/")[2]
         if contains(network, address):
-            messages.append(add_address(ETH0, f"{address}/{length}"))
+            messages.append(add_address(eth0, f"{address}/{length}"))
         else:
             full = "128" if ":" in address else "32"
-            messages.append(add_address(ETH0, f"{address}/{full}"))
-            messages.append(add_route(network, ETH0))
+            messages.append(add_address(eth0, f"{address}/{full}"))
+            messages.append(add_route(network, eth0))
         default = "::/0" if ":" in address else "0.0.0.0/0"
-        messages.append(add_route(default, ETH0, gateway=router))
-        messages.append(add_neighbour(ETH0, router, underlay.router_mac))
+        messages.append(add_route(default, eth0, gateway=router))
+        messages.append(add_neighbour(eth0, router, underlay.router_mac))
     known = underlay.machine_addresses
-    messages += [add_neighbour(ETH0, address, underlay.machine_mac) for address in known]
+    messages += [add_neighbour(eth0, address, underlay.machine_mac) for address in known]
     return messages
 
 
-def neighbours(machine: Machine) -> list[bytes]:
-    """What every other machine must know to reach this one without ARP."""
-    return [add_neighbour(ETH0, address, machine.mac) for address in machine.addresses]
+def neighbours(machine: Machine, eth0: int) -> list[bytes]:
+    """What another machine, whose eth0 has that index, must know to reach this one without ARP."""
+    return [add_neighbour(eth0, address, machine.mac) for address in machine.addresses]

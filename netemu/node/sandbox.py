@@ -17,6 +17,7 @@ they are `routed` through their gateway instead, which needs no entry at all.
 
 from __future__ import annotations
 
+import errno
 import os
 import queue
 import threading
@@ -30,8 +31,11 @@ from netemu.node.hardware import mac_of
 from netemu.node.inet_messages import add_address, add_neighbour, add_port_entry, add_route
 from netemu.node.link_messages import LOOPBACK_INDEX, bridge_port, new_veth, set_link
 from netemu.node.netlink import NetlinkSocket
+from netemu.node.network_observe import observe_links
 
-ETH0 = 2
+FIRST_INDEX = 2
+"""Index of eth0 where nothing but lo is in a new namespace. With modules for tunnels loaded, the
+kernel puts fallback devices there first (net.core.fb_tunnels_only_for_init_net)."""
 _AHEAD = 32
 """How many namespaces may wait for their links."""
 
@@ -83,19 +87,22 @@ def build(
     """
     built: dict[str, int] = {}
     failed: dict[str, DataplaneError] = {}
-    for pod, bare in zip(pods, _namespaces(len(pods)), strict=True):
-        try:
-            _link(pod, bridge, node, bare)
-        except DataplaneError as error:
-            failed[pod.uid] = error
-            bare.close()
-        except BaseException:
-            bare.close()
-            raise
-        else:
+    eth0 = FIRST_INDEX
+    try:
+        for pod, bare in zip(pods, _namespaces(len(pods)), strict=True):
             built[pod.uid] = bare.descriptor
-            bare.netlink.close()
-    _drop_silent(pods, bridge, node, built, failed)
+            try:
+                eth0 = _link(pod, bridge, node, bare, eth0)
+            except DataplaneError as error:
+                failed[pod.uid] = error
+                os.close(built.pop(pod.uid))
+            finally:
+                bare.netlink.close()
+        _drop_silent(pods, bridge, node, built, failed)
+    except BaseException:
+        for descriptor in built.values():
+            os.close(descriptor)
+        raise
     return built, failed
 
 
@@ -118,30 +125,39 @@ def _drop_silent(
         )
 
 
-def _link(pod: PodLink, bridge: Bridge, node: NetlinkSocket, bare: Bare) -> None:
-    node.request(
-        [
-            new_veth(
-                name=pod.name,
-                index=pod.index,
-                mtu=bridge.mtu,
-                master=bridge.index,
-                peer="eth0",
-                peer_namespace=bare.descriptor,
-                peer_index=ETH0,
-                peer_mac=pod.mac,
-            ),
-            *_on_the_bridge(pod, bridge),
-        ]
-    )
+def _link(pod: PodLink, bridge: Bridge, node: NetlinkSocket, bare: Bare, eth0: int) -> int:
+    """Plug in and configure one pod; the index that its eth0 got, a good guess for the next."""
+    refused = node.try_all(_outside(pod, bridge, bare, eth0))
+    if refused and refused[0].errno == errno.EBUSY:
+        eth0 = 1 + max(link.index for link in observe_links(bare.netlink).values())
+        refused = node.try_all(_outside(pod, bridge, bare, eth0))
+    if refused:
+        raise node.error(refused[0])
     bare.netlink.request(
         [
-            set_link(ETH0, link_local=False),
+            set_link(eth0, link_local=False),
             set_link(LOOPBACK_INDEX, up=True),
-            set_link(ETH0, up=True),
-            *_inside(pod, bridge),
+            set_link(eth0, up=True),
+            *_inside(pod, bridge, eth0),
         ]
     )
+    return eth0
+
+
+def _outside(pod: PodLink, bridge: Bridge, bare: Bare, eth0: int) -> list[bytes]:
+    return [
+        new_veth(
+            name=pod.name,
+            index=pod.index,
+            mtu=bridge.mtu,
+            master=bridge.index,
+            peer="eth0",
+            peer_namespace=bare.descriptor,
+            peer_index=eth0,
+            peer_mac=pod.mac,
+        ),
+        *_on_the_bridge(pod, bridge),
+    ]
 
 
 def _on_the_bridge(pod: PodLink, bridge: Bridge) -> Iterator[bytes]:
@@ -160,12 +176,12 @@ def plug_again(pods: Iterable[PodLink], bridge: Bridge, node: NetlinkSocket) -> 
     node.try_all(messages)
 
 
-def _inside(pod: PodLink, bridge: Bridge) -> Iterator[bytes]:
+def _inside(pod: PodLink, bridge: Bridge, eth0: int) -> Iterator[bytes]:
     for address, gateway in zip(pod.addresses, pod.gateways, strict=True):
         default = "::/0" if ":" in address else "0.0.0.0/0"
-        yield add_address(ETH0, address, prefix_route=not pod.routed)
-        yield add_neighbour(ETH0, gateway, bridge.mac)
-        yield add_route(default, ETH0, gateway=gateway, onlink=pod.routed)
+        yield add_address(eth0, address, prefix_route=not pod.routed)
+        yield add_neighbour(eth0, gateway, bridge.mac)
+        yield add_route(default, eth0, gateway=gateway, onlink=pod.routed)
 
 
 def _namespaces(count: int) -> Iterator[Bare]:

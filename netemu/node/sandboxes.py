@@ -35,7 +35,7 @@ from netemu.node.network_observe import observe_known, observe_links
 from netemu.node.sandbox import Bridge, PodLink
 from netemu.node.sandbox_log import SandboxLog, SandboxRecord
 
-BRIDGE_NAME, BRIDGE_INDEX = "cni0", 5
+BRIDGE_NAME, BRIDGE_INDEX = "cni0", 15
 FIRST_POD_INDEX = 16
 MAX_PORTS = 1023
 """Ports of a Linux bridge (BR_PORT_BITS); the kernel refuses the next one with EXFULL."""

@@ -15,10 +15,12 @@ import pytest
 
 from netemu.config import ClusterConfig
 from netemu.errors import DataplaneError
-from netemu.node import cleanup, netns
+from netemu.node import cleanup, netns, sandbox
 from netemu.node.fabric import Fabric
 from netemu.node.ledger import Ledger
+from netemu.node.link_messages import new_bridge
 from netemu.node.namespace_holder import NamespaceHolder
+from netemu.node.netlink import NetlinkSocket
 from netemu.node.podnetwork import PodNetwork, PodRequest
 from netemu.node.processes import inside, kill, start_time
 
@@ -286,3 +288,31 @@ async def test_names_made_by_ip_netns_meanwhile_stay(no_directory: Path) -> None
     here = "/proc/self/ns/net"
     await netns.run(here, ["ip", "netns", "delete", "someone-elses"])
     await netns.run(here, ["umount", "/run/netns"])
+
+
+async def test_devices_that_the_kernel_puts_first(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With modules for tunnels loaded, a new namespace has more than lo in it."""
+    fallback = new_bridge(name="tunl0", mtu=1450, address="02:00:00:00:00:01", index=2)
+
+    def make_pod() -> sandbox.Bare:
+        bare = plain_pod()
+        bare.netlink.request([fallback])
+        return bare
+
+    def make_machine(name: str) -> NetlinkSocket:
+        own = plain_machine(name)
+        own.request([fallback])
+        return own
+
+    plain_pod, plain_machine = sandbox._make_one, netns.create
+    monkeypatch.setattr(sandbox, "_make_one", make_pod)
+    monkeypatch.setattr(netns, "create", make_machine)
+    daemon = await Daemon().open()
+    first, second, third = await daemon.pods.add(requests("a", "b", "c"))
+    assert await ping(first.netns, third.ips[0])
+    assert await ping(daemon.node.netns, second.ips[0])
+    assert await ping(daemon.node.netns, daemon.fabric.machine_address)
+    shown = await netns.run(first.netns, ["ip", "-br", "link"])
+    assert [line.split()[0] for line in shown.decode().splitlines()] == ["lo", "tunl0", "eth0@if16"]
+    daemon.close()
+    assert (await asyncio.to_thread(cleanup.clean, CONFIG.run_dir)).left == []
