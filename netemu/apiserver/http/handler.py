@@ -15,6 +15,7 @@ from netemu.apiserver.http.call import Call, failure
 from netemu.apiserver.http.documents import serve_document
 from netemu.apiserver.http.requestinfo import parse
 from netemu.apiserver.http.reviews import review
+from netemu.apiserver.pipeline.update import PARTS_OF_SPEC
 from netemu.apiserver.registry import UNKNOWN_PATH
 from netemu.errors import ApiError
 
@@ -38,7 +39,7 @@ _OBJECT: dict[str, Verb] = {
     "delete": objects.delete_one,
     "watch": watches.watch_objects,
 }
-_PARTS = ("status", "scale")
+_PARTS = ("status", "scale", *PARTS_OF_SPEC)
 """Subresources that are read and written as the object itself is."""
 
 

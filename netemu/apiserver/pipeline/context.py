@@ -109,7 +109,8 @@ class Context:
         try:
             done = await self.store.txn(key, expect, value, note)
         except StoreError as error:
-            raise ApiError("InternalError", f"the store failed: {error}") from error
+            hint = f"; {error.hint}" if error.hint else ""
+            raise ApiError("InternalError", f"the store failed: {error}{hint}") from error
         if done.succeeded:
             return done.revision
         await self.cache.reach(done.revision)  # see the winner before another attempt

@@ -91,7 +91,7 @@ async def _replace(
             strategy.admit_update(ctx, new, old)
         if subresource in ("", "status"):
             validate(kind, new, old, subresource)
-        if kind.has_generation and not subresource and _spec_changed(kind, new, old):
+        if kind.has_generation and subresource != "status" and _spec_changed(kind, new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         return await _write(ctx, kind, entry, new, options)
     finally:
@@ -151,8 +151,39 @@ def _keep(kind: Kind, new: Object, old: Object, subresource: str) -> None:
         metadata["managedFields"] = present["managedFields"]
     if subresource == "status":
         _keep_all_but_status(kind, new, old)
+    elif subresource in PARTS_OF_SPEC:
+        new["spec"] = PARTS_OF_SPEC[subresource](new.get("spec") or {}, old.get("spec") or {})
+        _restore(new, old, kind.status_fields)
     elif kind.has_status and not subresource:
         _restore(new, old, kind.status_fields)
+
+
+def _with_ephemeral_containers(new: Object, old: Object) -> Object:
+    """Debug containers may be added to a running pod, and stay."""
+    there = old.get("ephemeralContainers") or []
+    wanted = new.get("ephemeralContainers") or []
+    named = [container.get("name") for container in wanted]
+    if any(container["name"] not in named for container in there):
+        message = "spec.ephemeralContainers: Forbidden: existing ephemeral containers may not be"
+        raise ApiError("Invalid", f"{message} removed")
+    return {**old, "ephemeralContainers": wanted} if wanted else old
+
+
+def _with_resources(new: Object, old: Object) -> Object:
+    """A pod's resize: requests and limits of its containers, and nothing else."""
+    wanted = {c.get("name"): c.get("resources") for c in new.get("containers") or ()}
+    containers = [
+        {**container, "resources": wanted.get(container["name"]) or container.get("resources", {})}
+        for container in old.get("containers") or ()
+    ]
+    return {**old, "containers": containers}
+
+
+PARTS_OF_SPEC: dict[str, Callable[[Object, Object], Object]] = {
+    "ephemeralcontainers": _with_ephemeral_containers,
+    "resize": _with_resources,
+}
+"""Subresources of pods that may change one part of the spec: from the new and the old spec."""
 
 
 def _keep_all_but_status(kind: Kind, new: Object, old: Object) -> None:
