@@ -7,7 +7,6 @@ https://kubernetes.io/docs/tasks/configure-pod-container/configure-liveness-read
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
 import ssl
@@ -18,7 +17,7 @@ from netemu.errors import DataplaneError
 from netemu.node.kubelet.grpchealth import serving
 from netemu.node.kubelet.probeports import resolve_port
 from netemu.node.kubelet.states import STAND_IN, ContainerState
-from netemu.node.supervisor.client import Exec, StartRefused
+from netemu.node.supervisor.client import StartRefused
 
 if TYPE_CHECKING:
     from netemu.node.kubelet.worker import PodWorker
@@ -165,12 +164,7 @@ async def run_command(
             output = ""
         return code, output.strip()
     except asyncio.CancelledError:
-        worker.context.spawn(_kill(running), "kill-command")
+        running.signal(signal.SIGKILL)
         raise
     finally:
         os.close(reader)
-
-
-async def _kill(running: Exec) -> None:
-    with contextlib.suppress(DataplaneError):
-        await running.signal(signal.SIGKILL)

@@ -86,7 +86,15 @@ class NodeContext:
 
     def spawn(self, coroutine: Coroutine[Any, Any, None], name: str) -> asyncio.Task[None]:
         """Start a task of one pod. Its failure is a defect of ours, and must not end the node."""
-        return spawn(self.group, _guarded(coroutine, name), name=f"{self.node}/{name}")
+        guarded = _guarded(coroutine, name)
+        try:
+            task = spawn(self.group, guarded, name=f"{self.node}/{name}")
+        except RuntimeError as error:  # the group is ending, and we with it
+            guarded.close()
+            coroutine.close()
+            raise asyncio.CancelledError from error
+        task.add_done_callback(lambda _: coroutine.close())  # one cancelled before its first step
+        return task
 
     def services_of(self, namespace: str) -> list[Object]:
         """Services that a pod of `namespace` hears of in its environment."""

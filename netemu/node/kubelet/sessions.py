@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from netemu.client.kubelet import Output
-from netemu.errors import DataplaneError
 from netemu.node.supervisor.client import Exec
 
 _READ = 1 << 16
@@ -132,8 +131,7 @@ class CommandSession:
         return await self._running.wait()
 
     async def kill(self) -> None:
-        with suppress(DataplaneError):
-            await self._running.signal(signal.SIGKILL)
+        self._running.signal(signal.SIGKILL)
         self.close()
 
     def close(self) -> None:

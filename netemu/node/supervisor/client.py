@@ -136,6 +136,12 @@ class SupervisorClient:
             raise DataplaneError(str(self.path), op, stderr=answer["error"])
         return answer, received
 
+    def post(self, op: str, **fields: Any) -> None:
+        """Send a request whose answer nobody needs."""
+        if self._sock is not None:
+            self._out.append((wire.frame(_encode({"op": op, **fields})), ()))
+            self._flush()
+
     def _flush(self) -> None:
         sock = self._sock
         if sock is None:
@@ -242,8 +248,8 @@ class Exec:
         """Its exit code, 128 + N for signal N. A command that can't run: StartRefused."""
         return await asyncio.shield(self._ended)
 
-    async def signal(self, number: int) -> None:
-        await self._client.request("exec-signal", exec=self._number, signal=number)
+    def signal(self, number: int) -> None:
+        self._client.post("exec-signal", exec=self._number, signal=number)
 
 
 def _finish(future: asyncio.Future[int], message: wire.Message) -> None:
