@@ -193,4 +193,7 @@ class _View:
 
 
 def _own_keys(old: Object | None, new: Object | None) -> Iterable[str]:
-    return (key(new),) if new else ()
+    """Not for a new status: usage is looked at once a period, not once more for what it said."""
+    if new is None or (old is not None and old["spec"] == new["spec"]):
+        return ()
+    return (key(new),)

@@ -121,7 +121,7 @@ def _fill(view: View, result: Plan) -> bool:
 
 def _shrink(view: View, result: Plan) -> bool:
     """End pods beyond the range, from the highest down. True when the rest has to wait."""
-    everyone = [*view.slots.values(), *view.condemned]
+    everyone = [*view.slots.values(), *reversed(view.condemned)]
     first_unhealthy = next((pod for pod in everyone if not is_healthy(pod)), None)
     for pod in view.condemned:
         held = pod is not first_unhealthy and not view.is_available(pod)

@@ -72,9 +72,10 @@ class Load:
     """Every pod uses the same share of its request."""
 
     def __init__(self, cluster):
-        self.cluster, self.milli = cluster, 50
+        self.cluster, self.milli, self.asked = cluster, 50, 0
 
     async def usage(self, namespace):
+        self.asked += 1
         return {
             p["metadata"]["name"]: {"c": {"cpu": self.milli}} for p in await self.cluster.pods()
         }
@@ -115,6 +116,7 @@ async def test_up_and_down_with_the_load(cluster, make):
     assert len(await cluster.pods()) == 4  # stabilised
     await cluster.settle(90)
     assert len(await cluster.pods()) == 1
+    assert load.asked <= 14  # once a period, whatever was written
     found = await cluster.client.get(kinds.HORIZONTAL_POD_AUTOSCALERS, "web", "default")
     conditions = {c["type"]: c["status"] for c in found["status"]["conditions"]}
     assert conditions["ScalingActive"] == "True"
