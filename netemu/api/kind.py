@@ -152,6 +152,10 @@ class Kind(Resource):
     status_fields: frozenset[str] = field(default_factory=lambda: frozenset({"status"}))
     """Top-level fields that only the status subresource may write, when there is one."""
 
+    def __hash__(self) -> int:
+        """By its path alone: kinds are keys on the way of every request."""
+        return hash((self.group, self.version, self.plural))
+
     @property
     def has_status(self) -> bool:
         return "status" in self.subresources
