@@ -89,7 +89,8 @@ def _reasons(api: Api, target: Target) -> list[str]:
 
 def _summary(workloads: int, reached: Object, seconds: float) -> str:
     components = reached.get("components") or {}
-    nodes = {name.partition("/")[0] for name in components if not name.startswith("dns/")}
+    others = ("dns/", "controllers/")
+    nodes = {name.partition("/")[0] for name in components if not name.startswith(others)}
     resolvers = sum(name.startswith("dns/") for name in components)
     parts = [_count(workloads, "workload") + " available"] if workloads else []
     who = [_count(len(nodes), "node")] if nodes else []
