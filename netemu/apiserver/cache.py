@@ -10,6 +10,7 @@ import asyncio
 import gc
 import heapq
 import itertools
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -21,6 +22,8 @@ from netemu.apiserver.registry import Registry, key_of, prefix_of
 from netemu.apiserver.watcher import Change, Entry, Selection, Watcher
 from netemu.errors import ApiError
 from netemu.store.protocol import CompactedError, Event, Store
+
+log = logging.getLogger(__name__)
 
 _decode = msgspec.json.Decoder().decode
 Listener = Callable[[Kind, Change], None]
@@ -113,9 +116,21 @@ class Cache:
             obj: Object = event.note if event.note is not None else _decode(event.value)
             change = collection.put(_entry(obj, event.revision, event.create_rev))
         if change is not None:
-            for listener in self._listeners:
+            self._announce(kind, collection, change)
+
+    def _announce(self, kind: Kind, collection: Collection, change: Change) -> None:
+        """Tell listeners and watchers. A defect in one must not keep the commit from the others."""
+        for listener in self._listeners:
+            try:
                 listener(kind, change)
+            except Exception:
+                log.exception("a listener failed", extra={"kv": {"revision": change.revision}})
+        try:
             collection.dispatch.offer(change)
+        except Exception:
+            log.exception("a watch failed", extra={"kv": {"revision": change.revision}})
+            for watcher in tuple(collection.dispatch):  # who may have missed it lists again
+                watcher.stop(expired(change.revision, change.revision))
 
     def _keep_unclaimed(self, event: Event) -> None:
         if event.value is None:

@@ -242,3 +242,13 @@ async def test_an_update_without_a_revision_where_one_is_needed(client):
     await client.create(LEASES, lease)
     if not LEASES.unconditional_update:
         assert (await refused(client.update(LEASES, lease))).code == 422
+
+
+async def test_a_listener_that_fails_does_not_stop_the_server(client, server, caplog):
+    def broken(kind, change):
+        raise RuntimeError("a defect")
+
+    server.cache.on_change(broken)
+    await client.create(CONFIG_MAPS, {"metadata": {"name": "a", "namespace": "default"}})
+    assert (await client.get(CONFIG_MAPS, "a", "default"))["metadata"]["name"] == "a"
+    assert "a listener failed" in caplog.text
