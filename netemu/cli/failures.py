@@ -18,6 +18,8 @@ from netemu.errors import ApiError, CapabilityError, ManifestError, NetemuError
 DONE, FAILED, USAGE, MACHINE, DEFECT = range(5)
 INTERRUPTED = 130
 """128 + SIGINT, as a shell reports it."""
+PIPE_CLOSED = 141
+"""128 + SIGPIPE: the reader of our output has gone (`netemu get pods | head -1`)."""
 
 
 class CommandFailed(NetemuError):

@@ -8,7 +8,14 @@ from collections.abc import Sequence
 
 import click
 
-from netemu.cli.failures import DEFECT, FAILED, INTERRUPTED, USAGE, describe_failure, from_os_error
+from netemu.cli.failures import (
+    DEFECT,
+    INTERRUPTED,
+    PIPE_CLOSED,
+    USAGE,
+    describe_failure,
+    from_os_error,
+)
 from netemu.cli.lazy import Entry, LazyGroup
 from netemu.cli.session import Session, shared_options
 from netemu.errors import NetemuError
@@ -28,6 +35,9 @@ SECTIONS = {
     "Objects, in kubectl's words": {
         "apply": Entry("apply:apply", "Apply manifests; return when packets flow."),
         "create": Entry("create:create", "Create objects from files or from flags."),
+        "run": Entry("run:run", "Create a pod of one image."),
+        "expose": Entry("run:expose", "Create a Service over a workload's pods."),
+        "set": Entry("run:set_", "Change images of a workload."),
         "get": Entry("get:get", "Show objects."),
         "describe": Entry(
             "describe.command:describe", "Show an object with all that belongs to it."
@@ -87,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         _close_stdout()
-        return FAILED
+        return PIPE_CLOSED
     except click.ClickException as error:
         error.show()
         return USAGE
