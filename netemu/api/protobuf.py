@@ -46,7 +46,11 @@ def decode(body: bytes) -> Object:
     except KeyError as problem:
         text = f'no kind "{kind}" is registered for version "{api_version}" in protobuf form'
         raise ApiError("BadRequest", text) from problem
-    return {"apiVersion": api_version, "kind": kind, **_fields(found)}
+    try:
+        return {"apiVersion": api_version, "kind": kind, **_fields(found)}
+    except (ValueError, OverflowError, OSError, RecursionError) as problem:
+        # a time that no calendar has, or embedded JSON that is none
+        raise ApiError("BadRequest", f"unable to decode protobuf: {problem}") from problem
 
 
 @cache

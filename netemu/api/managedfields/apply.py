@@ -49,7 +49,7 @@ def apply(
     ApiError Conflict when others own a field with another value, unless `force`; BadRequest when
     the configuration does not fit the schema.
     """
-    _check_config(kind, config)
+    config = _checked(kind, config)
     node = of_kind(kind)
     bare = without_books(live or {})
     wanted = without(applied(config, node), union(_STRIPPED, ignored or {}))
@@ -84,16 +84,15 @@ def without_books(obj: Object) -> Object:
     return {**obj, "metadata": {k: v for k, v in metadata.items() if k != "managedFields"}}
 
 
-def _check_config(kind: Kind, config: Object) -> None:
+def _checked(kind: Kind, config: Object) -> Object:
+    """The configuration without nulls and empty values, which say nothing."""
     if of_object(config):
         raise ApiError("BadRequest", "metadata.managedFields must be nil")
     checked = check(kind, config)
     if checked.ok:
-        return
+        return checked.clean
     problems = list(checked.errors)
     problems += [f".{path}: field not declared in schema" for path in checked.unknown]
-    if not problems:
-        return
     name = (config.get("metadata") or {}).get("name", "")
     space = (config.get("metadata") or {}).get("namespace", "")
     what = f"{space}/{name}; {kind.group}/{kind.version}"

@@ -1,6 +1,8 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from netemu.api import protobuf
 from netemu.errors import ApiError
@@ -117,6 +119,22 @@ def test_delete_options() -> None:
     decoded = protobuf.decode(_envelope("v1", "DeleteOptions", options.SerializeToString()))
     assert decoded["gracePeriodSeconds"] == 0
     assert decoded["propagationPolicy"] == "Foreground"
+
+
+def test_times_that_no_calendar_has() -> None:
+    pod = _new("k8s.io.api.core.v1.Pod")
+    pod.metadata.creationTimestamp.seconds = 1 << 60
+    with pytest.raises(ApiError) as caught:
+        protobuf.decode(_envelope("v1", "Pod", pod.SerializeToString()))
+    assert caught.value.code == 400
+
+
+@given(st.binary(max_size=60), st.sampled_from(["Pod", "Secret", "Event", "DeleteOptions"]))
+def test_any_bytes(raw: bytes, kind: str) -> None:
+    try:
+        assert protobuf.decode(_envelope("v1", kind, raw))["kind"] == kind
+    except ApiError as error:
+        assert error.code == 400
 
 
 @pytest.mark.parametrize(

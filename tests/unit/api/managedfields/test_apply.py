@@ -139,6 +139,15 @@ def test_keys_with_a_default() -> None:
     assert ports == {'k:{"port":80,"protocol":"TCP"}': {".": {}, "f:port": {}}}
 
 
+def test_empty_values_say_nothing() -> None:
+    """As a real API server answers: an empty map or list is no field that one could own."""
+    config = config_map(a="1")
+    config["metadata"] |= {"labels": {}, "finalizers": [], "annotations": None}
+    made = managedfields.apply(CONFIG_MAPS, None, config, manager="m", now=NOW)
+    assert entries(made)[("m", "Apply")] == {"f:data": {"f:a": {}}}
+    assert set(made["metadata"]) == {"name", "managedFields"}
+
+
 def test_replicas_left_to_the_autoscaler() -> None:
     """The documented way to hand a field over: stop applying it while somebody else owns it."""
     config: dict[str, Any] = {
@@ -190,6 +199,6 @@ def test_what_two_managers_apply(
     live = managedfields.apply(
         CONFIG_MAPS, live, config_map(**second), manager="m", now=NOW, force=True
     )
-    assert live["data"] == {**other, **second}
+    assert live.get("data", {}) == {**other, **second}
     again = managedfields.apply(CONFIG_MAPS, live, config_map(**second), manager="m", now=LATER)
     assert again == live
