@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from netemu.api.kind import Object
 from netemu.cli.api import Api
 from netemu.cli.failures import CommandFailed
-from netemu.cli.following import follow
+from netemu.cli.following import follow_all
 from netemu.cli.progress import Progress
 from netemu.cli.readiness import Verdict, is_workload, judge, why_not_ready
 from netemu.cli.session import Session
@@ -33,11 +33,18 @@ def settle(session: Session, applied: Sequence[Target], *, timeout: float) -> No
     workloads = [target for target in applied if is_workload(target.resource.kind)]
     deadline = time.monotonic() + timeout
     with Progress() as progress:
-        for target in workloads:
-            wait_available(session, target, deadline, progress)
+        for group in _by_collection(workloads):
+            wait_available(session, group, deadline, progress)
         progress.step("waiting for the nodes and the resolver")
         reached = barrier(session.api, timeout=max(deadline - time.monotonic(), 1.0))
         progress.done(_summary(len(workloads), reached, progress.elapsed))
+
+
+def _by_collection(targets: Sequence[Target]) -> list[list[Target]]:
+    groups: dict[str, list[Target]] = {}
+    for target in targets:
+        groups.setdefault(target.collection, []).append(target)
+    return list(groups.values())
 
 
 def barrier(api: Api, *, timeout: float, revision: int = 0) -> Object:
@@ -46,24 +53,46 @@ def barrier(api: Api, *, timeout: float, revision: int = 0) -> Object:
     return api.request("POST", BARRIER, query=query, timeout=timeout + ANSWER_SECONDS)
 
 
-def wait_available(session: Session, target: Target, deadline: float, progress: Progress) -> None:
-    """Until `target` is available; a workload that cannot become so ends the wait at once."""
-    verdict = Verdict(False, "does not exist")
+def wait_available(
+    session: Session, targets: Sequence[Target], deadline: float, progress: Progress
+) -> None:
+    """Until all `targets` of one collection are available, with one watch for all of them.
+
+    A workload that cannot become available ends the wait at once.
+    """
+    waiting = {target.name: (target, Verdict(False, "does not exist")) for target in targets}
+    first = targets[0]
     try:
-        for obj in follow(session.api, target, timeout=deadline - time.monotonic()):
+        remaining = deadline - time.monotonic()
+        for name, obj in follow_all(session.api, first, waiting, timeout=remaining):
+            if name not in waiting:
+                continue
+            target = waiting[name][0]
             if obj is None:
                 raise CommandFailed(f"{target} was deleted meanwhile")
             verdict = judge(obj)
-            if verdict.done:
-                return
             if verdict.failed:
-                break
-            progress.step(verdict.text)
+                raise _unavailable(session, target, "failed", verdict)
+            waiting[name] = (target, verdict)
+            if verdict.done:
+                del waiting[name]
+                if not waiting:
+                    return
+            progress.step(_waiting_text([verdict for _, verdict in waiting.values()]))
     except TimeoutError:
-        pass
-    why = "failed" if verdict.failed else "is not available in time"
+        target, verdict = next(iter(waiting.values()))
+        more = f" (and {len(waiting) - 1} more)" if len(waiting) > 1 else ""
+        raise _unavailable(session, target, f"is not available in time{more}", verdict) from None
+
+
+def _waiting_text(verdicts: Sequence[Verdict]) -> str:
+    more = f" (and {len(verdicts) - 1} more)" if len(verdicts) > 1 else ""
+    return verdicts[0].text + more
+
+
+def _unavailable(session: Session, target: Target, why: str, verdict: Verdict) -> CommandFailed:
     details = "".join(f"\n  {line}" for line in _reasons(session.api, target))
-    raise CommandFailed(
+    return CommandFailed(
         f"{target} {why}: {verdict.text}{details}",
         hint=f"netemu describe {target.resource.plural} {target.name} -n {target.namespace}",
     )

@@ -250,3 +250,27 @@ def test_apply_waits_for_the_barrier(netemu: Run, write: Run, cluster: Any, spac
     done = netemu("apply", "-f", path, "-n", space)
     assert done.code == 0
     assert "1 node holds revision" in done.err
+
+
+def test_many_workloads_are_waited_for_with_one_watch(
+    netemu: Run, write: Run, cluster: Any, space: str
+) -> None:
+    names = [f"web-{number}" for number in range(5)]
+    items = [deployment(name) for name in names]
+    path = write("d.json", {"apiVersion": "v1", "kind": "List", "items": items})
+    netemu("apply", "-f", path, "-n", space, "--no-wait")
+
+    def roll_out() -> None:
+        for name in reversed(names):
+            cluster.set_status(DEPLOYMENTS, name, ROLLED_OUT, space)
+
+    finished = cluster.after_watch(roll_out)
+    done = netemu("apply", "-f", path, "-n", space)
+    finished.join(10)
+    assert done.code == 0, done.err
+    assert "(and 4 more)" in done.err
+    assert "ready: 5 workloads available" in done.err
+    cluster.do(cluster.client.delete(DEPLOYMENTS, "web-4", space))
+    netemu("apply", "-f", path, "-n", space, "--no-wait")
+    done = netemu("apply", "-f", path, "-n", space, "--timeout=200ms")
+    assert done.code == 1 and "deployment.apps/web-4 is not available in time" in done.err
