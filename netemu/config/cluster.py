@@ -108,7 +108,7 @@ class ClusterConfig:
     api_port: int = 0
     """Loopback port of the API; 0: a free one."""
     pod_namespace_names: bool = True
-    """Whether pods' namespaces have names below /run/netns (0.35 ms a pod to unmount)."""
+    """Whether pods' namespaces have names below /run/netns, for `ip netns`."""
     timing: TimingConfig = TimingConfig()
 
     @property
