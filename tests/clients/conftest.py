@@ -21,7 +21,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
                 item.add_marker(pytest.mark.filterwarnings(f"ignore::{leftover}"))
 
 
-_PLACES = ("/usr/lib/google-cloud-sdk/bin", "/usr/local/bin", "/usr/bin", "/opt/kubectl")
+_PLACES = ("/usr/lib/google-cloud-sdk/bin", *os.environ["PATH"].split(":"))
 
 
 def _kubectls() -> dict[str, str]:

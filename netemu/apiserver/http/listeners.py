@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import os
+import socket
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -20,8 +22,20 @@ if TYPE_CHECKING:
 _KEEPALIVE = 75.0
 _BACKLOG = 1024
 _HANDSHAKE_SECONDS = 10.0
+_PORT_FILE = "api.port"
 _FINISH_SECONDS = 0.1
 """For requests in flight at the end; idle connections cost as much."""
+
+
+def _private_socket(path: Path) -> socket.socket:
+    """A bound socket that only root can open, not even for a moment others."""
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    with tempfile.TemporaryDirectory(dir=path.parent, prefix=".api") as private:
+        hidden = Path(private) / "s"
+        made.bind(str(hidden))
+        hidden.chmod(0o600)
+        hidden.rename(path)  # replaces what a dead daemon left
+    return made
 
 
 class Listeners:
@@ -41,18 +55,25 @@ class Listeners:
         """Listen; a socket file that a dead daemon left is replaced."""
         config = self._server.config
         self._group = group
-        loop = asyncio.get_running_loop()
         path = self._server.socket
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.unlink(missing_ok=True)
-        before = os.umask(0o177)  # the socket must never be open to others, not even for a moment
-        try:
-            self._listening.append(
-                await loop.create_unix_server(self._sniffer, str(path), backlog=_BACKLOG)
-            )
-        finally:
-            os.umask(before)
-        self.port = await self.listen("127.0.0.1", config.api_port)
+        listening = await asyncio.get_running_loop().create_unix_server(
+            self._sniffer, sock=_private_socket(path), backlog=_BACKLOG
+        )
+        self._listening.append(listening)
+        self.port = await self._listen_as_before(path.with_name(_PORT_FILE), config.api_port)
+
+    async def _listen_as_before(self, file: Path, port: int) -> int:
+        """On loopback; a free port stays the same when the daemon comes back, for kubeconfigs."""
+        known = file.read_text().strip() if not port and file.exists() else ""
+        if known.isdigit():
+            try:
+                return await self.listen("127.0.0.1", int(known))
+            except OSError:
+                pass  # somebody else has it now
+        found = await self.listen("127.0.0.1", port)
+        file.write_text(f"{found}\n")
+        return found
 
     async def listen(self, host: str, port: int) -> int:
         """One more TCP address, with a certificate for it; returns the port."""
