@@ -58,6 +58,6 @@ PRIORITY_CLASSES = Kind(
         integer("Value", "value"),
         Column("Global-Default", at("globalDefault", default=False), type="boolean"),
         AGE,
-        Column("PreemptionPolicy", at("preemptionPolicy", default=""), priority=1),
+        Column("PreemptionPolicy", at("preemptionPolicy", default="")),
     ),
 )

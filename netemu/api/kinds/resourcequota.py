@@ -85,5 +85,5 @@ RESOURCE_QUOTAS = Kind(
     subresources=frozenset(("status",)),
     validate=_validate,
     validate_status=_validate_status,
-    columns=(NAME, _column("Request", limits=False), _column("Limit", limits=True), AGE),
+    columns=(NAME, AGE, _column("Request", limits=False), _column("Limit", limits=True)),
 )

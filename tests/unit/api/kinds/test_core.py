@@ -234,7 +234,7 @@ def test_quotas_and_limits() -> None:
     quota = {"spec": {"hard": {"pods": "5", "limits.cpu": "2"}}}
     assert problems(RESOURCE_QUOTAS, quota) == []
     used = {"status": {"hard": {"pods": "5", "limits.cpu": "2"}, "used": {"pods": "1"}}}
-    assert cells(RESOURCE_QUOTAS, used)[1:3] == ["pods: 1/5", "limits.cpu: 0/2"]
+    assert cells(RESOURCE_QUOTAS, used)[2:] == ["pods: 1/5", "limits.cpu: 0/2"]
     (bad,) = problems(RESOURCE_QUOTAS, {"spec": {"hard": {"pods": "-1"}}})
     assert bad[0] == "spec.hard[pods]"
     limit = {"type": "Container", "max": {"cpu": "2"}, "min": {"cpu": "1"}}
