@@ -51,22 +51,24 @@ def _home_fd() -> int:
 
 def _inside(path: str, function: Callable[[], T]) -> T:
     home = _home_fd()
+    _enter(path)
+    try:
+        return function()
+    finally:
+        syscalls.setns(home)
+
+
+def _enter(path: str) -> None:
+    operation = "open namespace"
     try:
         target = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError as error:
-        raise DataplaneError(_short(path), "open namespace", errno=error.errno or 0) from error
-    try:
-        syscalls.setns(target)
+        operation = "enter namespace"
         try:
-            return function()
+            syscalls.setns(target)
         finally:
-            syscalls.setns(home)
+            os.close(target)
     except OSError as error:
-        if error.errno == errno.EINVAL:
-            raise DataplaneError(_short(path), "enter namespace", errno=errno.EINVAL) from error
-        raise
-    finally:
-        os.close(target)
+        raise DataplaneError(_short(path), operation, errno=error.errno or 0) from error
 
 
 def _short(path: str) -> str:
