@@ -5,6 +5,7 @@ https://github.com/kubernetes/client-go/blob/master/tools/record/events_cache.go
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections import OrderedDict
 from typing import Any
@@ -31,6 +32,7 @@ class EventRecorder:
         self._client, self._component, self._host = client, component, host
         self._clock = clock or SystemClock()
         self._known: OrderedDict[tuple[str, ...], Object] = OrderedDict()
+        self._number = itertools.count()  # the clock may stand still between two events
 
     async def event(
         self, obj: Object, resource: Resource, type: str, reason: str, message: str
@@ -78,7 +80,7 @@ class EventRecorder:
             source["host"] = self._host
         return {
             "metadata": {
-                "name": f"{meta.name(obj)[:230]}.{int(now * 1e9):x}",
+                "name": f"{meta.name(obj)[:230]}.{int(now * 1e9) + next(self._number):x}",
                 "namespace": meta.namespace(obj) or "default",
             },
             "involvedObject": _reference(obj, resource),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from aiohttp import web
@@ -20,6 +21,8 @@ from netemu.apiserver.pipeline.subresources import scale_of, update_scale
 from netemu.apiserver.pipeline.update import update
 from netemu.client.protocol import APPLY_PATCH
 from netemu.errors import ApiError
+
+_AT_ONCE = 100
 
 
 async def get_object(call: Call, kind: Kind) -> web.StreamResponse:
@@ -161,12 +164,15 @@ async def delete_collection(call: Call, kind: Kind) -> web.StreamResponse:
         for entry in call.ctx.cache.of(kind).entries(selection.namespace)
         if selection.matches(entry.object)
     ]
-    for entry in entries:
+
+    async def delete_entry(obj: Object) -> None:
         try:
-            await delete(
-                call.ctx, kind, meta.namespace(entry.object), meta.name(entry.object), options
-            )
+            await delete(call.ctx, kind, meta.namespace(obj), meta.name(obj), options)
         except ApiError as error:
             if error.reason != "NotFound":
                 raise
+
+    for start in range(0, len(entries), _AT_ONCE):  # together, so that they share commits
+        part = entries[start : start + _AT_ONCE]
+        await asyncio.gather(*(delete_entry(entry.object) for entry in part))
     return call.answer(renderer.list(entries, {"resourceVersion": str(call.ctx.cache.revision)}))
