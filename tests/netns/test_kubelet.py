@@ -460,3 +460,30 @@ async def test_a_kubelet_that_was_away_for_a_reboot_restarts_what_is_gone(cluste
     last = kubelets.status_of(pod)["lastState"]["terminated"]
     assert (last["reason"], last["exitCode"]) == ("ContainerStatusUnknown", 137)
     assert last["finishedAt"] > "2000"
+
+
+async def test_input_that_is_given_once_ends_with_its_giver(cluster: Any) -> None:
+    container = sh("cat; echo end", stdin=True, stdinOnce=True)
+    await cluster.create("p", container, restartPolicy="Never")
+    await cluster.ready("p")
+    session = await cluster.kubelet.attach("default", "p", "", stdin=True)
+    await session.write(b"in\n")
+    await session.close_stdin()
+    assert await _all(session) == b"in\nend\n"
+    assert await session.wait() == 0
+
+
+async def test_last_words_and_kernel_parameters(cluster: Any) -> None:
+    script = "cat /proc/sys/net/ipv4/ip_local_port_range > /dev/termination-log; exit 2"
+    parameter = {"name": "net.ipv4.ip_local_port_range", "value": "20000\t30000"}
+    context = {"sysctls": [parameter]}
+    await cluster.create("p", sh(script), restartPolicy="Never", securityContext=context)
+    pod = await cluster.until("p", lambda p: p["status"].get("phase") == "Failed")
+    assert ended(pod)["message"] == "20000\t30000\n"
+
+
+async def test_an_ordinary_user_may_serve_port_80(cluster: Any) -> None:
+    user = {"securityContext": {"runAsUser": 1000}}
+    await cluster.create("p", sh("busybox httpd -p 80", **user), restartPolicy="Never")
+    pod = await cluster.until("p", ended)
+    assert ended(pod)["exitCode"] == 0, await logs(cluster, "p")

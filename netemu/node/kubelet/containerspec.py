@@ -9,6 +9,7 @@ from typing import Any
 from netemu.api import meta, quantity
 from netemu.api.kind import Object
 from netemu.node.images import Port, Program, StandIn
+from netemu.node.kubelet.dnsconfig import hostname
 from netemu.node.kubelet.environment import expand
 from netemu.node.kubelet.states import ContainerState, notes
 
@@ -55,7 +56,7 @@ def process_spec(
         "name": state.name,
         "meta": notes(state),
         "argv": argv,
-        "env": {"HOSTNAME": named, **program.env, **environment},
+        "env": {"HOSTNAME": _host(pod, context), **program.env, **environment},
         "log": log_path(context, state),
         "cwd": container.get("workingDir") or program.cwd or "/",
     }
@@ -71,6 +72,10 @@ def process_spec(
     if limits:
         spec["limits"] = limits
     return {**spec, **rights(pod, container)}
+
+
+def _host(pod: Object, context: PodContext) -> str:
+    return context.node if pod["spec"].get("hostNetwork") else hostname(pod)
 
 
 def standin_spec(
@@ -117,7 +122,7 @@ def lazy_spec(
         "pod": meta.uid(pod),
         "name": state.name,
         "lazy": True,
-        "env": {"HOSTNAME": meta.name(pod), **environment},
+        "env": {"HOSTNAME": hostname(pod), **environment},
     }
     if state.spec.get("workingDir"):
         spec["cwd"] = state.spec["workingDir"]
@@ -145,6 +150,9 @@ def rights(pod: Object, container: Object) -> Object:
         result["readonly"] = True
     if own.get("allowPrivilegeEscalation") is False:
         result["no_new_privs"] = True
+    sysctls = of_pod.get("sysctls")
+    if sysctls and not pod["spec"].get("hostNetwork"):
+        result["sysctls"] = {each["name"]: each["value"] for each in sysctls}
     capabilities = own.get("capabilities") or {}
     for key, side in (("cap_add", "add"), ("cap_drop", "drop")):
         if capabilities.get(side):

@@ -128,7 +128,8 @@ async def attach(worker: PodWorker, container: str) -> AttachSession:
     err, err_writer = os.pipe()
     client = worker.context.runtime.processes
     try:
-        entry = await client.attach(state.id, out_writer, err_writer)
+        once = bool(state.spec.get("stdinOnce"))
+        entry = await client.attach(state.id, out_writer, err_writer, once=once)
     finally:
         os.close(out_writer)
         os.close(err_writer)

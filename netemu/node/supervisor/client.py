@@ -229,9 +229,13 @@ class SupervisorClient:
             raise
         return Exec(self, number, ended, received[0] if received else -1)
 
-    async def attach(self, container: str, stdout: int, stderr: int) -> int:
-        """Copy a container's output to descriptors; returns one to its input, or -1."""
-        _, received = await self._exchange("attach", (stdout, stderr), {"id": container})
+    async def attach(self, container: str, stdout: int, stderr: int, *, once: bool = False) -> int:
+        """Copy a container's output to descriptors; returns one to its input, or -1.
+
+        With `once` its input ends when that one is closed.
+        """
+        fields = {"id": container, "once": once}
+        _, received = await self._exchange("attach", (stdout, stderr), fields)
         return received[0] if received else -1
 
 

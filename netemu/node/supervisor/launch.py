@@ -57,6 +57,7 @@ def child(
         _session(streams)
         _join_cgroups(spec)
         _enter_spaces(spaces, pod)
+        _set_kernel_parameters(spec)
         view.enter(base, spec, pod.get("files") or {})
         if spec.get("pause"):
             _pause(report)
@@ -120,6 +121,22 @@ def _enter_spaces(spaces: Spaces, pod: Message) -> None:
     kernel.unshare(new)
     if spaces.uts < 0:
         kernel.sethostname(pod.get("hostname") or "localhost")
+
+
+def _set_kernel_parameters(spec: Message) -> None:
+    """sysctls of the namespaces that were just entered (sysctl(5)).
+
+    Everybody may bind any port in a pod, as with containerd; root may so anyway.
+    """
+    wanted = dict(spec.get("sysctls") or {})
+    if spec.get("user"):
+        wanted.setdefault("net.ipv4.ip_unprivileged_port_start", "0")
+    for name, value in wanted.items():
+        try:
+            with open("/proc/sys/" + name.replace(".", "/"), "w") as parameter:
+                parameter.write(value)
+        except OSError as error:
+            raise Refused(f"open /proc/sys/{name.replace('.', '/')}: {_reason(error)}") from error
 
 
 def _become(spec: Message) -> None:

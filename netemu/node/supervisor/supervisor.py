@@ -172,8 +172,7 @@ class Supervisor:
         for descriptor in fds:
             os.set_blocking(descriptor, False)
         container.attached.append(Attachment(fds[0], fds[-1]))
-        entry = container.terminal if container.terminal >= 0 else container.stdin
-        client.send({"seq": message["seq"]}, (os.dup(entry),) if entry >= 0 else ())
+        client.send({"seq": message["seq"]}, _entry(container, once=bool(message.get("once"))))
         return None
 
     def _op_usage(self, client: Connection, message: Message, fds: list[int]) -> Message:
@@ -331,6 +330,18 @@ def _exit_of(status: int, meant: int) -> tuple[int, int]:
         number = meant or os.WTERMSIG(status)
         return 128 + number, number
     return os.WEXITSTATUS(status), 0
+
+
+def _entry(container: Container, *, once: bool) -> tuple[int, ...]:
+    """A descriptor of a container's input to give away; with `once`, the last one there is."""
+    if container.terminal >= 0:
+        return (os.dup(container.terminal),)
+    if container.stdin < 0:
+        return ()
+    given = container.stdin if once else os.dup(container.stdin)
+    if once:
+        container.stdin = -1
+    return (given,)
 
 
 def _signal(pid: int, number: int) -> None:
