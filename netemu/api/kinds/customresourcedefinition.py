@@ -195,6 +195,7 @@ CUSTOM_RESOURCE_DEFINITIONS = Kind(
     categories=("api-extensions",),
     storage="apiextensions.k8s.io/customresourcedefinitions",
     schema="io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
+    unconditional_update=False,
     subresources=frozenset(("status",)),
     has_generation=True,
     default=_default,

@@ -28,6 +28,7 @@ LEASES = Kind(
     singular="lease",
     storage="leases",
     schema="io.k8s.api.coordination.v1.Lease",
+    unconditional_update=False,
     validate=_validate,
     columns=(NAME, Column("Holder", at("spec", "holderIdentity")), AGE),
 )

@@ -58,6 +58,7 @@ POD_DISRUPTION_BUDGETS = Kind(
     short_names=("pdb",),
     storage="poddisruptionbudgets",
     schema="io.k8s.api.policy.v1.PodDisruptionBudget",
+    unconditional_update=False,
     subresources=frozenset(("status",)),
     has_generation=True,
     prepare=_prepare,

@@ -26,6 +26,7 @@ RUNTIME_CLASSES = Kind(
     singular="runtimeclass",
     storage="runtimeclasses",
     schema="io.k8s.api.node.v1.RuntimeClass",
+    unconditional_update=False,
     validate=_validate,
     columns=(NAME, Column("Handler", at("handler")), AGE),
 )

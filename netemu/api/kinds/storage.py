@@ -100,6 +100,7 @@ CSI_DRIVERS = Kind(
     singular="csidriver",
     storage="csidrivers",
     schema="io.k8s.api.storage.v1.CSIDriver",
+    unconditional_update=False,
     default=_default_driver,
     columns=(
         NAME,
@@ -119,6 +120,7 @@ CSI_NODES = Kind(
     singular="csinode",
     storage="csinodes",
     schema="io.k8s.api.storage.v1.CSINode",
+    unconditional_update=False,
     columns=(
         NAME,
         Column(
@@ -138,6 +140,7 @@ VOLUME_ATTACHMENTS = Kind(
     singular="volumeattachment",
     storage="volumeattachments",
     schema="io.k8s.api.storage.v1.VolumeAttachment",
+    unconditional_update=False,
     subresources=frozenset(("status",)),
     validate=_validate_attachment,
     columns=(
