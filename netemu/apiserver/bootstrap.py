@@ -7,7 +7,7 @@ import asyncio
 from netemu.api import meta
 from netemu.api.kind import Kind, Object
 from netemu.apiserver.auth.bootstraproles import cluster_role_bindings, cluster_roles
-from netemu.apiserver.auth.gate import RBAC
+from netemu.apiserver.auth.escalation import RBAC
 from netemu.apiserver.pipeline.context import Context
 from netemu.apiserver.pipeline.create import create
 from netemu.apiserver.pipeline.update import update

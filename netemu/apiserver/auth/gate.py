@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from netemu.api.kind import Object
+from netemu.api.kind import Kind, Object
 from netemu.apiserver.auth.authenticator import Authenticator
+from netemu.apiserver.auth.escalation import RBAC, check_grant
 from netemu.apiserver.auth.rbac import Attributes, Roles
 from netemu.apiserver.auth.user import ANONYMOUS, AUTHENTICATED, User
 from netemu.apiserver.cache import Cache
@@ -18,7 +19,6 @@ from netemu.apiserver.http.requestinfo import RequestInfo
 from netemu.apiserver.registry import Registry
 from netemu.errors import ApiError
 
-RBAC = "rbac.authorization.k8s.io"
 _PATH_VERBS = {"create": "post", "update": "put"}
 
 
@@ -41,6 +41,10 @@ class Gate:
         if user == ANONYMOUS:
             raise ApiError("Unauthorized", "Unauthorized")
         raise forbidden(user, asked)
+
+    def check_grant(self, user: User, kind: Kind, obj: Object) -> None:
+        """ApiError Forbidden when a role or binding gives more than `user` has."""
+        check_grant(self.roles, self._role, user, kind, obj)
 
     def _impersonate(self, call: Call, user: User) -> User:
         """`kubectl --as`: needs the verb impersonate on everything that is claimed."""

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from netemu.api import meta, versions
 from netemu.api.kind import Kind, Object
+from netemu.apiserver.auth.escalation import RBAC
 from netemu.apiserver.http import body
 from netemu.apiserver.http.call import Call, success
 from netemu.apiserver.http.deleteoptions import delete_options
@@ -16,7 +17,7 @@ from netemu.apiserver.http.lists import chosen
 from netemu.apiserver.pipeline.apply import apply_object
 from netemu.apiserver.pipeline.create import create
 from netemu.apiserver.pipeline.delete import delete
-from netemu.apiserver.pipeline.patch import SUPPORTED, patch_object, unsupported
+from netemu.apiserver.pipeline.patch import SUPPORTED, patch_object, patched, unsupported
 from netemu.apiserver.pipeline.subresources import scale_of, update_scale
 from netemu.apiserver.pipeline.update import update
 from netemu.client.protocol import APPLY_PATCH
@@ -41,6 +42,7 @@ async def create_object(call: Call, kind: Kind) -> web.StreamResponse:
     obj = await read_object(call, kind)
     if kind.namespaced and not call.info.namespace:
         raise ApiError("BadRequest", "a namespace is needed in the path of this request")
+    call.server.gate.check_grant(call.user, kind, obj)
     done = await create(call.ctx, kind, call.info.namespace, obj, call.options())
     return call.answer(renderer.one(done), status=201)
 
@@ -54,6 +56,7 @@ async def update_object(call: Call, kind: Kind) -> web.StreamResponse:
         return call.json(done)
     obj = await read_object(call, kind)
     _check_names(call, kind, obj)
+    call.server.gate.check_grant(call.user, kind, obj)
     done = await update(
         call.ctx, kind, info.namespace, obj, call.options(), subresource=info.subresource
     )
@@ -110,6 +113,7 @@ async def patch_one(call: Call, kind: Kind) -> web.StreamResponse:
             call.ctx, kind, info.namespace, info.name, patch, call.options(), content_type=media
         )
         return call.json(done)
+    _check_patched_grant(call, kind, patch, media)
     if media == APPLY_PATCH:
         return await _apply(call, kind, patch)
     done = await patch_object(
@@ -123,6 +127,19 @@ async def patch_one(call: Call, kind: Kind) -> web.StreamResponse:
         subresource=info.subresource,
     )
     return call.answer(renderer.one(done))
+
+
+def _check_patched_grant(call: Call, kind: Kind, patch: Any, media: str) -> None:
+    if kind.group != RBAC or call.user.is_master:
+        return
+    entry = call.ctx.cache.get(kind, call.info.namespace, call.info.name)
+    if media == APPLY_PATCH:
+        shown = patch if isinstance(patch, dict) else {}
+    elif entry is not None:
+        shown = patched(kind, entry.object, patch, media)
+    else:
+        return
+    call.server.gate.check_grant(call.user, kind, shown)
 
 
 async def _apply(call: Call, kind: Kind, config: Any) -> web.StreamResponse:

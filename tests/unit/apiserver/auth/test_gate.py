@@ -133,6 +133,45 @@ async def test_a_role_opens_just_what_it_says(server, client):
         assert (await robot.json("GET", "/api"))["versions"] == ["v1"]
 
 
+@needs_rbac
+async def test_nobody_gives_rights_that_he_lacks(server, client):
+    token = await account_token(server, client)
+    group = "rbac.authorization.k8s.io"
+    who = [{"kind": "ServiceAccount", "name": "robot", "namespace": "default"}]
+    rules = [
+        {"apiGroups": [group], "resources": ["roles", "rolebindings"], "verbs": ["*"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]},
+    ]
+    meta = {"name": "manager", "namespace": "default"}
+    await client.create(RBAC["Role"], {"metadata": meta, "rules": rules[:1] + rules[1:]})
+    reference = {"apiGroup": group, "kind": "Role", "name": "manager"}
+    binding = {"metadata": meta, "roleRef": reference, "subjects": who}
+    await client.create(RBAC["RoleBinding"], binding)
+
+    def role(name, verb, resource="pods"):
+        rule = {"apiGroups": [""], "resources": [resource], "verbs": [verb]}
+        return {"metadata": {"name": name, "namespace": "default"}, "rules": [rule]}
+
+    robot_rules = [{"apiGroups": [group], "resources": ["roles", "rolebindings"], "verbs": []}]
+    for verb in ("create", "get", "patch", "update"):
+        robot_rules[0]["verbs"].append(verb)
+    await client.update(RBAC["Role"], {"metadata": meta, "rules": robot_rules + rules[1:]})
+    async with over_tls(server, token=token) as robot:
+        await robot.create(RBAC["Role"], role("fine", "get"))
+        for wrong in (role("a", "delete"), role("b", "get", "secrets"), role("c", "*", "*")):
+            error = await refusal(robot.create(RBAC["Role"], wrong))
+            assert error.code == 403 and "permissions not currently held" in error.message
+        more = {"rules": role("x", "delete")["rules"]}
+        assert (await refusal(robot.patch(RBAC["Role"], "fine", "default", more))).code == 403
+        admin = {"apiGroup": group, "kind": "ClusterRole", "name": "cluster-admin"}
+        bind = {
+            "metadata": {"name": "up", "namespace": "default"},
+            "roleRef": admin,
+            "subjects": who,
+        }
+        assert (await refusal(robot.create(RBAC["RoleBinding"], bind))).code == 403
+
+
 async def test_impersonation_needs_the_right_to_it(server):
     admin = server.pki.client("me", ["system:masters"])
     async with over_tls(server, certificate=admin, headers={"Impersonate-User": "other"}) as client:
