@@ -19,7 +19,7 @@ import errno
 from collections.abc import Mapping
 
 from netemu.config import ClusterConfig
-from netemu.errors import ConfigError
+from netemu.errors import ConfigError, DataplaneError
 from netemu.node import fabric_state, machine_link, netns, netns_directory, node_subnet
 from netemu.node import machine as machines
 from netemu.node.bridge_ports import wait_forwarding, wait_operational
@@ -195,7 +195,12 @@ class Fabric:
                 new.append(self._machines[name])
         if new:
             self._save()
-            self._build_all(new)
+            try:
+                self._build_all(new)
+            except DataplaneError:
+                for machine in new:
+                    self._remove(machine.name)
+                raise
         return [self._machines[name] for name in wanted]
 
     def _plan(self, name: str, role: str, address: str) -> Machine:
@@ -256,21 +261,23 @@ class Fabric:
         machine = self._machines.pop(name, None)
         if machine is None:
             return
-        self._sockets.pop(name).close()
-        fabric = self._sockets[""]
+        fabric, own = self._sockets[""], self._sockets.pop(name, None)
+        if own is not None:
+            own.close()
         fabric.request(
             [delete_route(f"{address}/32", SWITCH) for address in machine.addresses[:1]],
             ignore={errno.ESRCH},
         )
         fabric.request([delete_link(machine.port)], ignore={errno.ENODEV})
-        for other in self._machines:
+        for other in self._machines.keys() & self._sockets.keys():
             self._sockets[other].request(
                 [delete_neighbour(self._eth0[other], address) for address in machine.addresses],
                 ignore={errno.ENOENT},
             )
-        netns.delete(machine.netns)
-        self._owned.discard(machine.netns)
-        self._ledger.forget("netns", path=machine.netns)
+        if machine.netns in self._owned:  # else it is someone else's, and why we failed
+            netns.delete(machine.netns)
+            self._owned.discard(machine.netns)
+            self._ledger.forget("netns", path=machine.netns)
         self._save()
 
     def _save(self) -> None:

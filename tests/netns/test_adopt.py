@@ -221,6 +221,23 @@ async def test_a_namespace_of_someone_else_stays(foreign_namespace: str) -> None
     assert netns.is_namespace(netns.path_of(foreign_namespace))
 
 
+async def test_a_machine_that_cannot_be_made_is_not_there(foreign_namespace: str) -> None:
+    fabric = Fabric(CONFIG, Ledger(CONFIG.run_dir))
+    await fabric.open()
+    with pytest.raises(DataplaneError, match="adopt.node-1: create namespace: File exists"):
+        await fabric.add(["node-0", "node-1"])
+    assert fabric.machines == {}
+    (other,) = await fabric.add(["node-2"])
+    assert await ping(other.netns, fabric.machine_address)
+    fabric.close()
+    again = Fabric(CONFIG, Ledger(CONFIG.run_dir))
+    await again.open()
+    assert list(again.machines) == ["node-2"]
+    again.close()
+    assert (await asyncio.to_thread(cleanup.clean, CONFIG.run_dir)).left == []
+    assert netns.is_namespace(netns.path_of(foreign_namespace))
+
+
 @pytest.fixture
 def foreign_link() -> Iterator[str]:
     subprocess.run("ip link add ne-adopt type veth peer name other", shell=True, check=True)
