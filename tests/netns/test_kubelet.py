@@ -363,6 +363,9 @@ async def test_exec_with_input_and_a_terminal(cluster: Any) -> None:
     )
     output = await _all(session)
     assert (output, await session.wait()) == (b"24 80\r\n", 4)
+    session = await cluster.kubelet.exec("default", "p", "", ["nosuch"])
+    output = await _all(session)
+    assert await session.wait() == 127 and b'"nosuch": executable file not found' in output
     with pytest.raises(ApiError, match="container nope is not valid for pod p"):
         await cluster.kubelet.exec("default", "p", "nope", ["true"])
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 
 from netemu.client.kubelet import Output
-from netemu.node.supervisor.client import Exec
+from netemu.node.supervisor.client import Exec, StartRefused
 
 _READ = 1 << 16
 
@@ -124,11 +124,20 @@ class CommandSession:
     async def resize(self, columns: int, rows: int) -> None:
         set_size(self._terminal, columns, rows)
 
-    def output(self) -> AsyncIterator[Output]:
-        return self._outputs.all()
+    async def output(self) -> AsyncIterator[Output]:
+        """What it writes; why it could not run comes as standard error, as from runc."""
+        async for part in self._outputs.all():
+            yield part
+        try:
+            await self._running.wait()
+        except StartRefused as error:
+            yield Output(2, f"OCI runtime exec failed: exec failed: {error.stderr}\n".encode())
 
     async def wait(self) -> int:
-        return await self._running.wait()
+        try:
+            return await self._running.wait()
+        except StartRefused as error:
+            return error.code
 
     async def kill(self) -> None:
         self._running.signal(signal.SIGKILL)
