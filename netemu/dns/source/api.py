@@ -20,6 +20,7 @@ from msgspec import Struct
 
 from netemu.aio import Clock, SystemClock, spawn
 from netemu.api.kind import Resource
+from netemu.client.connection import Response
 from netemu.client.http import HttpClient
 from netemu.dns.kube import objects
 from netemu.dns.kube.store import Store, Wanted
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 PAGE = 500
 WATCH_SECONDS = 3600
 FIRST_RETRY, LAST_RETRY = 0.1, 5.0
+PATIENCE = 5.0
+"""Seconds for a page, a report, or the head of a watch: a server that hangs is asked anew."""
 CONFIG_MAPS = Resource(plural="configmaps", kind="ConfigMap")
 
 Programmed = Callable[[str, float], None]
@@ -124,13 +127,12 @@ class Watch:
         token, revision, first = "", "0", True
         while True:
             params = {**self.selectors, "limit": str(PAGE), "continue": token}
-            response = await self.client.request(
-                "GET", self.resource.path(self.namespace), params=params
-            )
-            try:
-                body = await response.read()
-            finally:
-                self.client.finish(response)
+            async with asyncio.timeout(PATIENCE):
+                response = await self._get(params)
+                try:
+                    body = await response.read()
+                finally:
+                    self.client.finish(response)
             page, revision, token, wrong = objects.decode_list(body, self.shape)
             problems.tell(wrong)
             self.on_page(page, first)
@@ -141,6 +143,10 @@ class Watch:
         self.revision, self.absent = int(revision), False
         self.on_progress()
 
+    async def _get(self, params: dict[str, str]) -> Response:
+        path = self.resource.path(self.namespace)
+        return await self.client.request("GET", path, params=params)
+
     async def _lines(self) -> AsyncIterator[bytes]:
         params = {
             **self.selectors,
@@ -149,9 +155,8 @@ class Watch:
             "allowWatchBookmarks": "true",
             "timeoutSeconds": str(WATCH_SECONDS),
         }
-        response = await self.client.request(
-            "GET", self.resource.path(self.namespace), params=params
-        )
+        async with asyncio.timeout(PATIENCE):
+            response = await self._get(params)
         self.on_connected()
         try:
             rest = b""
@@ -288,7 +293,8 @@ class ApiSource:
             if revision <= self._told or len(self._watches) < 2:
                 continue
             try:
-                await self.client.report_progress(self.component, revision)
+                async with asyncio.timeout(PATIENCE):
+                    await self.client.report_progress(self.component, revision)
                 self._told = revision
                 self._announce()
             except (NetemuError, *_BROKEN) as error:

@@ -237,37 +237,57 @@ async def test_the_config_map_is_followed_and_mistakes_are_refused(server, resol
     assert await resolver.ttl(name) == 12
 
 
-async def test_an_api_server_that_was_restarted_hears_of_us_again(tmp_path):
+class Wire:
+    """A unix socket in front of the server's, whose connections can all be cut at once."""
+
+    def __init__(self, server: ApiServer) -> None:
+        self.target = server.socket
+        self.path = server.socket.with_name("wire.sock")
+        self._writers: set[asyncio.StreamWriter] = set()
+
+    async def open(self) -> None:
+        self._server = await asyncio.start_unix_server(self._connection, self.path)
+
+    async def _connection(self, reader, writer) -> None:
+        there = await asyncio.open_unix_connection(self.target)
+        self._writers |= {writer, there[1]}
+        pipes = (self._pipe(reader, there[1]), self._pipe(there[0], writer))
+        await asyncio.gather(*pipes, return_exceptions=True)
+
+    async def _pipe(self, reader, writer) -> None:
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    def cut(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+        self._writers.clear()
+
+    def close(self) -> None:
+        self.cut()
+        self._server.close()
+
+
+async def test_an_api_server_that_was_restarted_hears_of_us_again(server):
     """Its barriers must wait for the resolver as before, though nothing changed meanwhile."""
-    folder = Path(tempfile.mkdtemp(prefix="api"))
-    store = MemoryStore()
-
-    def made() -> ApiServer:
-        return ApiServer(
-            ClusterConfig(), store=store, socket=folder / "api.sock", pki=folder / "pki"
-        )
-
+    wire = Wire(server)
+    await wire.open()
     async with asyncio.TaskGroup() as group:
-        first, ready = made(), asyncio.Event()
-        task = spawn(group, first.run(ready=ready), name="server")
-        await ready.wait()
-        source = ApiSource(group, HttpClient.unix(folder / "api.sock"), component="dns/test")
-        held = Store()
-        source.fill(Wanted(), held)
-        await until(lambda: held.synced and source.announced)
-        task.cancel()
-        await asyncio.wait([task])
-        second, ready = made(), asyncio.Event()
-        task = spawn(group, second.run(ready=ready), name="server")
-        await ready.wait()
-        await until(lambda: "dns/test" in second.progress._reported)
-        client = second.local_client()
+        source = ApiSource(group, HttpClient.unix(wire.path), component="dns/test")
+        store = Store()
+        source.fill(Wanted(), store)
+        await until(lambda: store.synced and source.announced)
+        await until(lambda: "dns/test" in server.progress._reported)
+        server.progress.forget("dns/test")  # what a restart does
+        wire.cut()
+        await until(lambda: "dns/test" in server.progress._reported)
+        client = server.local_client()
         await client.create(SERVICES, service("later"))
-        await client.barrier()
-        assert "default/later" in held.services
+        await client.barrier(timeout=10)
+        assert "default/later" in store.services
         cancel(group)
-        task.cancel()
-    shutil.rmtree(folder)
+    wire.close()
 
 
 async def test_a_kind_that_the_server_does_not_have_holds_nothing_up(server):
