@@ -5,7 +5,7 @@ https://github.com/kubernetes/kubernetes/blob/master/pkg/printers/internalversio
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from netemu.api import meta, selectors
@@ -38,18 +38,26 @@ CREATED = Column(
 """What kinds without a printer of their own have instead of an age."""
 
 
-def at(*path: str, default: Any = "") -> Callable[[Object, float], Any]:
+class Field:
     """A cell that is a field of the object, or `default` where it is absent."""
 
-    def cell(obj: Object, now: float) -> Any:
+    __slots__ = ("default", "path")
+
+    def __init__(self, path: tuple[str, ...], default: Any) -> None:
+        self.path, self.default = path, default
+
+    def __call__(self, obj: Object, now: float) -> Any:
         value: Any = obj
-        for key in path:
+        for key in self.path:
             value = value.get(key) if isinstance(value, dict) else None
             if value is None:
-                return default
+                return self.default
         return value
 
-    return cell
+
+def at(*path: str, default: Any = "") -> Field:
+    """The cell for the field at `path`."""
+    return Field(path, default)
 
 
 def integer(name: str, *path: str, description: str = "") -> Column:

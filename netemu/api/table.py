@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from netemu.api.cells import CREATED, NAME
+from netemu.api.cells import CREATED, NAME, Field
 from netemu.api.kind import Column, Kind, Object
+from netemu.api.schema.definitions import documented
 
 DEFAULT_COLUMNS = (NAME, CREATED)
 """Of a kind that declares none."""
@@ -34,7 +35,7 @@ def render(
     """
     columns = kind.columns or DEFAULT_COLUMNS
     api_version = f"meta.k8s.io/{version}"
-    definitions = [_definition(column) for column in columns] if headers else None
+    definitions = [_definition(kind, column) for column in columns] if headers else None
     return {
         "kind": "Table",
         "apiVersion": api_version,
@@ -67,12 +68,15 @@ def render_one(
     )
 
 
-def _definition(column: Column) -> dict[str, Any]:
+def _definition(kind: Kind, column: Column) -> dict[str, Any]:
+    description = column.description
+    if not description and isinstance(column.cell, Field):
+        description = documented(kind.schema, column.cell.path)
     return {
         "name": column.name,
         "type": column.type,
         "format": column.format,
-        "description": column.description,
+        "description": description,
         "priority": column.priority,
     }
 

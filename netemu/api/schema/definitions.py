@@ -40,6 +40,19 @@ def descriptions() -> dict[str, tuple[str, dict[str, str]]]:
     return found
 
 
+@cache
+def documented(name: str, path: tuple[str, ...]) -> str:
+    """The text of the field at `path` below the definition `name`; empty when there is none."""
+    text = ""
+    for key in path:
+        raw = (definitions().get(name, {}).get("properties") or {}).get(key)
+        if raw is None:
+            return ""
+        text = descriptions()[name][1].get(key, "")
+        name = raw.get("$ref", "")
+    return text
+
+
 def resolve(name: str) -> Raw:
     return definitions()[name]
 

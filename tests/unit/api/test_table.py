@@ -26,6 +26,13 @@ def test_a_list() -> None:
     assert row["object"]["metadata"]["name"] == "c"
 
 
+def test_columns_are_described_as_the_fields_they_show() -> None:
+    definitions = table.render(PODS, [], now=0)["columnDefinitions"]
+    texts = {column["name"]: column["description"] for column in definitions}
+    assert texts["Node"].startswith("NodeName indicates in which node this pod is scheduled.")
+    assert texts["Ready"] == "The aggregate readiness state of this pod for accepting traffic."
+
+
 def test_what_rows_carry() -> None:
     whole = table.render(CONFIG_MAPS, [OBJ], now=0, include="Object")["rows"][0]
     assert whole["object"] is OBJ
