@@ -52,9 +52,9 @@ def of_pod(session: Session, pod: Object, *, qualified: bool) -> Peer:
     node = spec.get("nodeName", "")
     if spec.get("hostNetwork"):
         netns = f"{machines.NETNS}/{session.cluster}.{node}"
-    else:
-        netns = machines.pod_netns(session.cluster, node, metadata["namespace"], metadata["name"])
-    return Peer(label=label, netns=netns, address=address)
+        return Peer(label=label, netns=netns, address=address)
+    netns = machines.pod_netns(session.cluster, node, metadata["namespace"], metadata["name"])
+    return Peer(label=label, netns=netns, address=address, bridge=node)
 
 
 def all_peers(session: Session, namespace: str, labels: str) -> tuple[list[Peer], list[Peer]]:

@@ -17,6 +17,7 @@ import click
 
 from netemu.cli.failures import CommandFailed, RootNeeded
 from netemu.cli.matrix import WIDEST, Cell, matrix
+from netemu.cli.neighbours import Forgetful, are_many
 from netemu.cli.peers import all_peers
 from netemu.cli.prober import Echo, Pair, Peer, Prober
 from netemu.cli.session import ObjectCommand, Session, pass_session
@@ -55,10 +56,21 @@ def pingall(session: Session, /, labels: str, form: str, timeout: float, pods_on
             "less than two pods, nodes and hosts: nobody to ping", hint="netemu get pods -A -o wide"
         )
     started = time.monotonic()
-    with Prober(timeout=timeout) as prober:
-        echoes = list(prober.ping(pairs(inside, hosts)))
+    echoes = _ping(list(pairs(inside, hosts)), timeout)
     _print(form, [*inside, *hosts], echoes, time.monotonic() - started)
     return 0 if all(echo.received for echo in echoes) else 1
+
+
+def _ping(chosen: Sequence[Pair], timeout: float) -> list[Echo]:
+    """All of them; many pods of one node must not fill the kernel's table of neighbours."""
+    with Prober(timeout=timeout) as prober, Forgetful() as neighbours:
+        many = are_many(chosen)
+        echoes = []
+        for echo in prober.ping(chosen):
+            echoes.append(echo)
+            if many:
+                neighbours.forget((echo.source, echo.target))
+        return echoes
 
 
 def pairs(inside: Sequence[Peer], hosts: Sequence[Peer]) -> Iterator[Pair]:

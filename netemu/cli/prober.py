@@ -34,6 +34,8 @@ class Peer:
     label: str
     netns: str
     address: str
+    bridge: str = ""
+    """The node whose bridge it is on; empty for machines and for pods on their node's network."""
 
     @property
     def family(self) -> int:

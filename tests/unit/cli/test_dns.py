@@ -20,12 +20,19 @@ Run = Callable[..., Any]
 WORLD = Path(__file__).parents[2] / "scenarios/dns/world.yaml"
 
 
+COREFILE = ".:53 {\n errors\n kubernetes cluster.local {\n  pods insecure\n }\n}\n"
+"""Nothing is forwarded: tests ask nobody outside."""
+
+
 @pytest.fixture(scope="module")
-def server() -> Iterator[str]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """ADDR:PORT of `netemu dns serve`."""
     netemu = Path(sys.executable).with_name("netemu")
+    corefile = tmp_path_factory.mktemp("dns") / "Corefile"
+    corefile.write_text(COREFILE)
+    where = ["--objects", WORLD, "--corefile", corefile, "--listen", "127.0.0.1:0"]
     process = subprocess.Popen(
-        [netemu, "dns", "serve", "--objects", WORLD, "--listen", "127.0.0.1:0"],
+        [netemu, "dns", "serve", *where],
         stderr=subprocess.PIPE,
         text=True,
     )
@@ -69,7 +76,9 @@ def test_query_of_a_type_over_tcp_as_json(netemu: Run, server: str) -> None:
 
 
 def test_query_of_nothing_fails(netemu: Run, server: str) -> None:
-    done = netemu("dns", "query", "absent", "-s", server, "--ndots", "0", "--resolver", "musl")
+    done = netemu(
+        "dns", "query", "absent.alpha.svc.cluster.local.", "-s", server, "--resolver", "musl"
+    )
     assert done.code == 1
     assert "2 queries, EAI_NONAME" in done.out
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from netemu.cli import icmp
 from netemu.cli.matrix import matrix
+from netemu.cli.neighbours import are_many, share_a_bridge
 from netemu.cli.pingall import _percent, pairs, report
 from netemu.cli.prober import Echo, Peer
 
@@ -92,3 +93,17 @@ def test_the_report_is_json() -> None:
 )
 def test_a_drop_is_never_rounded_away(part: int, whole: int, text: str) -> None:
     assert _percent(part, whole) == text
+
+
+def test_many_pods_of_one_node_are_too_many_neighbours() -> None:
+    def on(node: str, count: int) -> list[Peer]:
+        return [
+            Peer(label=f"{node}/{i}", netns="", address=f"10.244.{node}.{i}", bridge=node)
+            for i in range(count)
+        ]
+
+    assert not are_many(list(pairs(on("1", 20) + [NODE], [HOST])))
+    assert are_many(list(pairs(on("1", 21), [])))
+    spread = [peer for node in range(40) for peer in on(str(node), 2)]
+    assert not are_many(list(pairs(spread, []))), "pods of different nodes meet no ARP"
+    assert not share_a_bridge((NODE, HOST))
