@@ -288,3 +288,54 @@ def test_strict_validation_names_the_field(kubectl):
 def test_proxy_and_raw(kubectl):
     assert kubectl("get", "--raw", "/healthz") == "ok"
     assert json.loads(kubectl("get", "--raw", "/api/v1"))["groupVersion"] == "v1"
+
+
+THINGS = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: PLURAL.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {plural: PLURAL, kind: KIND}
+  versions:
+    - name: v1
+      served: true
+      storage: true
+      schema:
+        openAPIV3Schema:
+          type: object
+          properties:
+            spec:
+              type: object
+              properties: {size: {type: integer, maximum: 9, description: How large it is.}}
+      additionalPrinterColumns: [{name: Size, type: integer, jsonPath: .spec.size}]
+"""
+THING = """
+apiVersion: example.com/v1
+kind: KIND
+metadata: {name: one}
+spec: {size: 3}
+"""
+
+
+def test_custom_resources(kubectl):
+    kind = f"Thing{kubectl.minor}"  # definitions are for all namespaces
+
+    def mine(text):
+        return text.replace("KIND", kind).replace("PLURAL", f"{kind.lower()}s")
+
+    kubectl("apply", "-f", "-", stdin=mine(THINGS))
+    crd = f"crd/{kind.lower()}s.example.com"
+    try:
+        kubectl("wait", crd, "--for=condition=Established", "--timeout=10s")
+        kubectl("apply", "-f", "-", stdin=mine(THING))
+        shown = kubectl("get", f"{kind.lower()}s").splitlines()
+        assert shown[0].split() == ["NAME", "SIZE"] and shown[1].split() == ["one", "3"]
+        assert "How large it is." in kubectl("explain", f"{kind.lower()}.spec.size")
+        wrong = mine(THING).replace("size: 3", "size: 10")
+        assert "spec.size" in kubectl.run("apply", "-f", "-", stdin=wrong, code=1).stderr
+        kubectl("patch", kind.lower(), "one", "--type=merge", "-p", '{"spec":{"size":4}}')
+        assert kubectl("get", kind.lower(), "one", "-o", "jsonpath={.spec.size}") == "4"
+    finally:
+        kubectl("delete", crd, "--timeout=20s")
