@@ -86,13 +86,17 @@ class NodeAgent:
 
     async def run(self) -> None:
         """Until cancelled; the node's data plane stays."""
-        await self._network.adopt()
-        async with asyncio.TaskGroup() as group:
-            spawn(group, self.kubelet.run(), name=f"{self.name}/kubelet")
-            spawn(group, self.overlay.run(), name=f"{self.name}/overlay")
-            spawn(group, self.proxy.run(), name=f"{self.name}/proxy")
+        try:
+            await self._network.adopt()
+            async with asyncio.TaskGroup() as group:
+                spawn(group, self.kubelet.run(), name=f"{self.name}/kubelet")
+                spawn(group, self.overlay.run(), name=f"{self.name}/overlay")
+                spawn(group, self.proxy.run(), name=f"{self.name}/proxy")
+        finally:
+            self._network.close()
 
     async def dismantle(self) -> None:
         """End the node's pods for good, when the node itself goes. After `run` has ended."""
         await self.kubelet.dismantle()
         await self._network.remove(list(self._network.sandboxes()))
+        self._network.close()

@@ -55,3 +55,12 @@ async def test_closing_waits_for_the_work_in_hand_and_drops_the_rest() -> None:
     threading.Timer(0.01, go_on.set).start()
     thread.close()
     assert order == ["slow"]
+
+
+async def test_work_after_closing_starts_a_new_thread() -> None:
+    thread = SerialThread("t")
+    first = await thread.do(threading.current_thread)
+    thread.close()
+    assert not first.is_alive()
+    assert await thread.do(threading.current_thread) is not first
+    thread.close()
