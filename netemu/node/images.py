@@ -77,10 +77,11 @@ def _server(*ports: int, command: Sequence[str] = (), standin: str = "") -> Reci
     return Recipe(command=tuple(command), standin=standin, ports=wanted)
 
 
-_SHELL = Recipe(command=("sh",))
-_BASH = Recipe(command=("bash",))
+# As in the real images these are their CMD, which a container's `args` replace as a whole.
+_SHELL = Recipe(args=("sh",))
+_BASH = Recipe(args=("bash",))
 _PAUSE = Recipe(command=("/pause",), standin="pause")
-_FOREVER = Recipe(command=("sleep", "infinity"))
+_FOREVER = Recipe(args=("sleep", "infinity"))
 
 BUILT_IN: Mapping[str, Recipe] = {
     "nginx": _server(80, command=("nginx", "-g", "daemon off;")),

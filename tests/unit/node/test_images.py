@@ -70,6 +70,12 @@ def test_a_shell_image_runs_its_command_even_if_it_is_missing() -> None:
     )
 
 
+def test_args_replace_the_command_of_a_shell_image() -> None:
+    """`kubectl run tmp --image=busybox -- sh -c 'echo hello'`."""
+    assert argv(table().resolve("busybox", (), ["sh", "-c", "x"], ())) == ("sh", "-c", "x")
+    assert argv(table().resolve("busybox", (), (), ())) == ("sh",)
+
+
 def test_an_unknown_image_runs_its_command_or_answers_on_its_ports() -> None:
     assert argv(table().resolve("corp/app:1", ["run"], ["x"], WEB)) == ("run", "x")
     assert table().resolve("corp/app:1", (), ["--flag"], WEB) == StandIn(program="", ports=WEB)
