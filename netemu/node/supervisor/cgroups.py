@@ -38,12 +38,18 @@ class Cgroups:
     def _detect_v2(self) -> None:
         with open(f"{self._root}/cgroup.controllers") as listing:
             offered = listing.read().split()
-        usable = tuple(name for name in _CONTROLLERS if name in offered)
-        for directory in (self._root, f"{self._root}/{self._name}"):
-            os.makedirs(directory, exist_ok=True)
-            for name in usable:
-                _write(f"{directory}/cgroup.subtree_control", f"+{name}")
-        self.version, self.controllers = 2, usable
+        os.makedirs(f"{self._root}/{self._name}", exist_ok=True)
+        usable = (name for name in _CONTROLLERS if name in offered and self._enable(name))
+        self.version, self.controllers = 2, tuple(usable)
+
+    def _enable(self, controller: str) -> bool:
+        """Hand a controller down to our groups; inside somebody's container that is refused."""
+        try:
+            for directory in (self._root, f"{self._root}/{self._name}"):
+                _write(f"{directory}/cgroup.subtree_control", f"+{controller}")
+        except OSError:
+            return False
+        return True
 
     def _detect_v1(self) -> None:
         usable = []

@@ -27,6 +27,22 @@ def test_version_1_is_found_by_its_controllers(v1: Path) -> None:
     assert (v1 / "pids/netemu-x/c1/pids.max").read_text() == "7"
 
 
+def test_version_2_uses_what_is_handed_down(tmp_path: Path) -> None:
+    (tmp_path / "cgroup.controllers").write_text("cpuset cpu pids\n")
+    (tmp_path / "cgroup.subtree_control").touch()
+    (tmp_path / "netemu-x").mkdir()
+    (tmp_path / "netemu-x" / "cgroup.subtree_control").touch()
+    groups = Cgroups("netemu-x", str(tmp_path))
+    assert (groups.version, groups.controllers) == (2, ("pids", "cpu"))
+    directory = tmp_path / "netemu-x" / "c1"
+    directory.mkdir()
+    for name in ("pids.max", "cpu.max"):
+        (directory / name).touch()
+    limits = {"pids": 7, "cpu": 250, "memory": 1}
+    assert groups.create("c1", limits) == [str(directory)]
+    assert (directory / "cpu.max").read_text() == "25000 100000"
+
+
 def test_a_machine_without_groups_limits_nothing(tmp_path: Path) -> None:
     groups = Cgroups("netemu-x", str(tmp_path))
     assert (groups.version, groups.create("c1", {"pids": 7})) == (0, [])
