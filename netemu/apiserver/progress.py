@@ -18,13 +18,13 @@ _CONTROLLERS = "controllers/"
 
 
 class Progress:
-    """A component counts from its first report until its node or pod is deleted."""
+    """A component counts from its first report until its node or pod is deleted or lost."""
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
         self._reported: dict[str, int] = {}
         self._waiters: set[asyncio.Event] = set()
-        cache.on_change(self._forget_deleted)
+        cache.on_change(self._forget_lost)
 
     def report(self, component: str, revision: int) -> None:
         if revision > self._reported.get(component, -1):
@@ -40,13 +40,15 @@ class Progress:
                 del self._reported[name]
         self._notify()
 
-    def _forget_deleted(self, kind: Kind, change: Change) -> None:
-        if not change.deleted or kind.group:
+    def _forget_lost(self, kind: Kind, change: Change) -> None:
+        """A silent node is not waited for; when it is back, it counts from its next report."""
+        if kind.group or kind.plural not in ("nodes", "pods"):
             return
-        name = meta.name(change.entry.object)
-        if kind.plural == "nodes":
+        obj = change.entry.object
+        name = meta.name(obj)
+        if kind.plural == "nodes" and (change.deleted or _is_silent(obj)):
             self.forget(f"{name}/")
-        elif kind.plural == "pods" and f"dns/{name}" in self._reported:
+        elif kind.plural == "pods" and change.deleted and f"dns/{name}" in self._reported:
             self.forget(f"dns/{name}")
 
     def _notify(self) -> None:
@@ -89,3 +91,8 @@ class Progress:
             for name, at in sorted(self._reported.items())
             if at < revision and name.startswith(prefix)
         }
+
+
+def _is_silent(node: Object) -> bool:
+    conditions = (node.get("status") or {}).get("conditions") or ()
+    return any(c.get("type") == "Ready" and c.get("status") == "Unknown" for c in conditions)
