@@ -42,3 +42,14 @@ async def test_a_barrier_returns_while_others_keep_the_controllers_busy(cluster,
         done = await client.barrier(timeout=20)
         stop = True
     assert done["components"][COMPONENT] >= done["revision"]
+
+
+async def test_a_silent_node_is_not_waited_for(cluster):
+    client = cluster.client
+    await client.report_progress("node-2/proxy", 1)
+    cluster.kubelets.silent.add("node-2")
+    await cluster.settle(60)
+    done = await client.barrier(timeout=5)
+    assert "node-2/proxy" not in done["components"]
+    await client.report_progress("node-2/proxy", 10_000)
+    assert "node-2/proxy" in (await client.barrier(timeout=5))["components"]
