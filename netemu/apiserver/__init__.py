@@ -7,6 +7,6 @@
     watches, informers ── dispatch ── collection ── cache ── progress, allocators, custom resources
 
 An object is decoded once and encoded once; from the commit on it is everybody's and never changes.
-Reads come from the cache, which has everything that was acknowledged. Streams into pods (`streams/`)
-go to the kubelet that `cluster` wires in.
+Reads come from the cache, which has everything that was acknowledged. Streams into pods
+(`streams/`) go to the kubelet that `cluster` wires in.
 """
