@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import ssl
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,8 @@ async def act(
     except DataplaneError as error:
         return False, str(error)
     except (OSError, ssl.SSLError) as error:
-        why = (error.strerror or str(error)).lower()
+        # asyncio puts the address into strerror
+        why = (os.strerror(error.errno) if error.errno else error.strerror or str(error)).lower()
         return False, f"{_target(worker, state, action)}: connect: {why}"
 
 
@@ -81,21 +83,40 @@ async def _tcp(worker: PodWorker, state: ContainerState, where: Object) -> tuple
 
 async def _http(worker: PodWorker, state: ContainerState, where: Object) -> tuple[bool, str]:
     host, port = _address(worker, state, where)
+    request = _request(where, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     sock = await worker.context.sockets.connect(host, port)
-    secure = _lenient() if (where.get("scheme") or "HTTP").upper() == "HTTPS" else None
-    reader, writer = await asyncio.open_connection(
-        sock=sock, ssl=secure, server_hostname=host if secure else None
-    )
-    try:
-        writer.write(_request(where, f"[{host}]:{port}" if ":" in host else f"{host}:{port}"))
-        line = await reader.readline()
-    finally:
-        writer.close()
+    if (where.get("scheme") or "HTTP").upper() == "HTTPS":
+        line = await _ask_securely(sock, request, host)
+    else:
+        line = await _ask(sock, request)
     words = line.split()
     code = int(words[1]) if len(words) > 1 and words[1].isdigit() else 0
     if 200 <= code < 400:
         return True, ""
     return False, f"HTTP probe failed with statuscode: {code}" if code else "malformed response"
+
+
+async def _ask(sock: socket.socket, request: bytes) -> bytes:
+    """The first line of the answer. No streams: a thousand pods are asked all the time."""
+    loop = asyncio.get_running_loop()
+    answer = b""
+    with sock:
+        await loop.sock_sendall(sock, request)
+        while b"\n" not in answer:
+            part = await loop.sock_recv(sock, 4096)
+            if not part:
+                break
+            answer += part
+    return answer.partition(b"\n")[0]
+
+
+async def _ask_securely(sock: socket.socket, request: bytes, host: str) -> bytes:
+    reader, writer = await asyncio.open_connection(sock=sock, ssl=_lenient(), server_hostname=host)
+    try:
+        writer.write(request)
+        return await reader.readline()
+    finally:
+        writer.close()
 
 
 def _request(where: Object, host: str) -> bytes:
