@@ -33,7 +33,7 @@ def api_resources(
     """The kinds that the API serves."""
     found = [
         resource
-        for resource in session.discovery.resources
+        for resource in session.discovery.preferred()
         if namespaced in (None, resource.namespaced) and api_group in (None, resource.group)
     ]
     found.sort(key=lambda resource: (resource.group, resource.plural))

@@ -77,7 +77,7 @@ class Discovery:
         """The resources of a comma separated list in which categories may stand (`all,ep`)."""
         found: list[Served] = []
         for word in words.split(","):
-            category = [r for r in self._preferred() if word.lower() in r.categories]
+            category = [r for r in self.preferred() if word.lower() in r.categories]
             found += category or [self.find(word)]
         return list(dict.fromkeys(found))
 
@@ -108,7 +108,7 @@ class Discovery:
             if resource.answers_to(name) and _qualifies(resource, qualifier):
                 yield resource
 
-    def _preferred(self) -> Iterator[Served]:
+    def preferred(self) -> Iterator[Served]:
         """Each (group, plural) once, in its first version."""
         seen: set[tuple[str, str]] = set()
         for resource in self.resources:

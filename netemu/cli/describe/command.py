@@ -10,13 +10,16 @@ import click
 from netemu.api.kind import Object
 from netemu.cli import targets
 from netemu.cli.api import Api
-from netemu.cli.describe import generic, node, pod, service, workloads
+from netemu.cli.describe import generic, node, pod, policies, service, workloads
 from netemu.cli.describe.events import events_of, write_events
 from netemu.cli.describe.page import Page
 from netemu.cli.failures import api_headline
 from netemu.cli.session import ObjectCommand, Session, pass_session
 from netemu.cli.targets import Target
 from netemu.errors import ApiError
+
+NO_EVENTS = ("ConfigMap", "Secret", "Namespace", "NetworkPolicy")
+"""Kinds whose page kubectl ends without events."""
 
 Describer = Callable[[Page, Api, Object], None]
 
@@ -60,7 +63,7 @@ def page_of(api: Api, obj: Object, *, show_events: bool = True) -> str:
     page = Page()
     kind = obj["kind"]
     _DESCRIBERS.get(kind, _generic)(page, api, obj)
-    if show_events and kind not in ("ConfigMap", "Secret", "Namespace"):
+    if show_events and kind not in NO_EVENTS:
         write_events(page, events_of(api, obj, "" if kind == "Pod" else kind))
     return page.text()
 
@@ -135,8 +138,10 @@ _DESCRIBERS: dict[str, Describer] = {
     "EndpointSlice": _alone(service.write_endpoint_slice),
     "Job": _alone(workloads.write_job),
     "Namespace": _alone(generic.write_namespace),
+    "NetworkPolicy": _alone(policies.write_network_policy),
     "Node": _node,
     "Pod": _pod,
+    "PodDisruptionBudget": _alone(policies.write_disruption_budget),
     "ReplicaSet": _with_pods(workloads.write_replica_set),
     "ReplicationController": _with_pods(workloads.write_replica_set),
     "Secret": _alone(generic.write_secret),

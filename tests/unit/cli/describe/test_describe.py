@@ -6,7 +6,14 @@ from typing import Any
 import pytest
 
 from netemu.api import meta
-from netemu.api.kinds import ENDPOINT_SLICES, EVENTS, NODES, PODS, SERVICES
+from netemu.api.kinds import (
+    ENDPOINT_SLICES,
+    EVENTS,
+    NETWORK_POLICIES,
+    NODES,
+    PODS,
+    SERVICES,
+)
 from netemu.cli.describe.generic import title
 from netemu.cli.describe.page import Page, selector_text
 from netemu.cli.describe.pod import write_pod
@@ -297,3 +304,45 @@ def test_endpoints_of_another_port_are_not_shown() -> None:
     assert endpoints_text([each], "a") == "[::1]:1"
     assert endpoints_text([each], "b") == ""
     assert endpoints_text([], "a") == "<none>"
+
+
+def test_network_policy(netemu: Run, cluster: Any, space: str) -> None:
+    """Printed alike by kubectl 1.33."""
+    peers = [
+        {"podSelector": {"matchLabels": {"a": "b"}}},
+        {"namespaceSelector": {}, "podSelector": {"matchLabels": {"c": "d"}}},
+        {"ipBlock": {"cidr": "10.0.0.0/8", "except": ["10.1.0.0/16", "10.2.0.0/16"]}},
+    ]
+    ports = [{"port": 80}, {"port": "dns", "protocol": "UDP"}]
+    spec = {
+        "podSelector": {},
+        "policyTypes": ["Ingress"],
+        "ingress": [{"from": peers, "ports": ports}, {}],
+    }
+    metadata = {"name": "full", "namespace": space}
+    cluster.create(NETWORK_POLICIES, {"metadata": metadata, "spec": spec})
+    out = netemu("describe", "netpol", "full", "-n", space).out
+    assert (
+        out[out.index("Spec:") :]
+        == """\
+Spec:
+  PodSelector:     <none> (Allowing the specific traffic to all pods in this namespace)
+  Allowing ingress traffic:
+    To Port: 80/TCP
+    To Port: dns/UDP
+    From:
+      PodSelector: a=b
+    From:
+      NamespaceSelector: <none>
+      PodSelector: c=d
+    From:
+      IPBlock:
+        CIDR: 10.0.0.0/8
+        Except: 10.1.0.0/16, 10.2.0.0/16
+    ----------
+    To Port: <any> (traffic allowed to all ports)
+    From: <any> (traffic not restricted by source)
+  Not affecting egress traffic
+  Policy Types: Ingress
+"""
+    )
