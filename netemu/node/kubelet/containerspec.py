@@ -150,14 +150,25 @@ def rights(pod: Object, container: Object) -> Object:
         result["readonly"] = True
     if own.get("allowPrivilegeEscalation") is False:
         result["no_new_privs"] = True
-    sysctls = of_pod.get("sysctls")
-    if sysctls and not pod["spec"].get("hostNetwork"):
-        result["sysctls"] = {each["name"]: each["value"] for each in sysctls}
+    sysctls = _sysctls(pod, user)
+    if sysctls:
+        result["sysctls"] = sysctls
     capabilities = own.get("capabilities") or {}
     for key, side in (("cap_add", "add"), ("cap_drop", "drop")):
         if capabilities.get(side):
             result[key] = [name.upper().removeprefix("CAP_") for name in capabilities[side]]
     return result
+
+
+def _sysctls(pod: Object, user: int | None) -> dict[str, str]:
+    """What the pod asks for, and, as with containerd, any port for users that are not root."""
+    if pod["spec"].get("hostNetwork"):
+        return {}
+    given = (pod["spec"].get("securityContext") or {}).get("sysctls") or ()
+    wanted = {each["name"]: each["value"] for each in given}
+    if user:
+        wanted.setdefault("net.ipv4.ip_unprivileged_port_start", "0")
+    return wanted
 
 
 def resource_limits(container: Object, offered: Sequence[str]) -> dict[str, int]:

@@ -124,19 +124,14 @@ def _enter_spaces(spaces: Spaces, pod: Message) -> None:
 
 
 def _set_kernel_parameters(spec: Message) -> None:
-    """sysctls of the namespaces that were just entered (sysctl(5)).
-
-    Everybody may bind any port in a pod, as with containerd; root may so anyway.
-    """
-    wanted = dict(spec.get("sysctls") or {})
-    if spec.get("user"):
-        wanted.setdefault("net.ipv4.ip_unprivileged_port_start", "0")
-    for name, value in wanted.items():
+    """sysctls of the namespaces that were just entered (sysctl(5))."""
+    for name, value in (spec.get("sysctls") or {}).items():
+        path = "/proc/sys/" + name.replace(".", "/")
         try:
-            with open("/proc/sys/" + name.replace(".", "/"), "w") as parameter:
+            with open(path, "w") as parameter:
                 parameter.write(value)
         except OSError as error:
-            raise Refused(f"open /proc/sys/{name.replace('.', '/')}: {_reason(error)}") from error
+            raise Refused(f"open {path}: {_reason(error)}") from error
 
 
 def _become(spec: Message) -> None:

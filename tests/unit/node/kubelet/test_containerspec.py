@@ -55,7 +55,17 @@ def test_a_process_gets_its_words_environment_and_log() -> None:
 )
 def test_rights(of_pod: dict[str, Any], own: dict[str, Any], expected: dict[str, Any]) -> None:
     obj = pod({"securityContext": own}, securityContext=of_pod)
-    assert rights(obj, obj["spec"]["containers"][0]) == expected
+    found = rights(obj, obj["spec"]["containers"][0])
+    assert {key: value for key, value in found.items() if key != "sysctls"} == expected
+
+
+def test_kernel_parameters_are_the_pods_own() -> None:
+    context = {"runAsUser": 5, "sysctls": [{"name": "net.core.somaxconn", "value": "9"}]}
+    obj = pod({}, securityContext=context)
+    expected = {"net.core.somaxconn": "9", "net.ipv4.ip_unprivileged_port_start": "0"}
+    assert rights(obj, obj["spec"]["containers"][0])["sysctls"] == expected
+    obj["spec"]["hostNetwork"] = True
+    assert "sysctls" not in rights(obj, obj["spec"]["containers"][0])
 
 
 def test_limits_are_those_that_the_machine_can_hold() -> None:
