@@ -53,6 +53,8 @@ async def test_the_node_is_ready_with_addresses_and_room(cluster: Any) -> None:
     status = node["status"]
     assert {"type": "InternalIP", "address": "172.30.0.2"} in status["addresses"]
     assert int(status["capacity"]["pods"]) > 100
+    noted = node["metadata"]["annotations"]["netemu.dev/enforced-limits"]
+    assert noted == (" ".join(cluster.kubelet._runtime.limits) or "none")
     assert {"Ready": "True"}.items() <= {
         c["type"]: c["status"] for c in status["conditions"]
     }.items()

@@ -38,6 +38,8 @@ _REFRESH = 10.0
 """Seconds between two looks at ConfigMaps and Secrets that are mounted (Kubernetes: about 60)."""
 
 
+LIMITS_NOTE = "netemu.dev/enforced-limits"
+"""Annotation of a Node: those of pids, memory and cpu that control groups hold here."""
 _FIRST_PID_NAMESPACE = 0xEFFFFFFC
 
 
@@ -106,6 +108,11 @@ class Kubelet:
         await register_with_patience(self._status, self._clock)
         self.registered.set()
 
+    async def _tell_limits(self) -> None:
+        """Note on the Node which limits of containers this machine enforces."""
+        await self.registered.wait()
+        await self._status.annotate(LIMITS_NOTE, " ".join(self._runtime.limits) or "none")
+
     async def dismantle(self) -> None:
         """End the node's containers and their supervisor for good. After `run` has ended."""
         await self._runtime.dismantle()
@@ -141,6 +148,7 @@ class Kubelet:
             "removals": context.removals.run(),
             "events": context.events.run(),
             "heartbeat": self._status.run(),
+            "limits": self._tell_limits(),
             "network": self._wake_with_network(),
             "refresh": self._refresh_volumes(),
             "reopen": self._reopen_runtime(),

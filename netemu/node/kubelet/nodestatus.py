@@ -176,6 +176,14 @@ class NodeStatus:
                 pairs = {"node": self._node.name, "error": str(error)}
                 log.warning("heartbeat failed", extra={"kv": pairs})
 
+    async def annotate(self, name: str, value: str) -> None:
+        """Put a note on the Node."""
+        patch = {"metadata": {"annotations": {name: value}}}
+        try:
+            await self._client.patch(NODES, self._node.name, "", patch)
+        except (ApiError, OSError, EOFError) as error:
+            log.warning("node not annotated", extra={"kv": {"error": str(error)}})
+
     async def _was_lost(self) -> bool:
         """Whether the cluster took us for dead; a deleted Node is registered again."""
         try:
