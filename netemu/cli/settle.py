@@ -60,7 +60,9 @@ def wait_available(
 
     A workload that cannot become available ends the wait at once.
     """
-    waiting = {target.name: (target, Verdict(False, "does not exist")) for target in targets}
+    waiting = {
+        target.name: (target, Verdict(False, f"{target}: not looked at yet")) for target in targets
+    }
     first = targets[0]
     try:
         remaining = deadline - time.monotonic()
