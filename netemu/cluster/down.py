@@ -41,6 +41,8 @@ def remove(config: ClusterConfig, *, keep_data: bool) -> DownReport:
         processes.end([running], grace=DAEMON_GRACE)
     elif running is not None:  # nothing of what it would put in order is going to be kept
         processes.kill([running])
+    if keep_data:
+        state.keep_config(config)
     report = cleanup.clean(config.run_dir)
     left = list(report.left)
     if not keep_data and config.data_dir.exists():

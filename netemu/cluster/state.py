@@ -6,7 +6,7 @@ the identity of its daemon (`daemon.json`: pid and start time, because pids are 
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 
 import msgspec
@@ -34,6 +34,22 @@ class NoSuchCluster(NetemuError):
 def save_config(config: ClusterConfig) -> None:
     """Write `cluster.json` whole or not at all."""
     _write(config.run_dir / "cluster.json", msgspec.json.encode(config))
+
+
+def keep_config(config: ClusterConfig) -> None:
+    """Let the settings stay with the data: objects lean on the ranges and nodes they name."""
+    with suppress(FileNotFoundError):
+        settings = (config.run_dir / "cluster.json").read_bytes()
+        _write(config.data_dir / "cluster.json", settings)
+
+
+def kept_config(config: ClusterConfig) -> ClusterConfig | None:
+    """The settings that came with kept data; None when there is none."""
+    try:
+        data = (config.data_dir / "cluster.json").read_bytes()
+        return msgspec.json.decode(data, type=ClusterConfig)
+    except (FileNotFoundError, msgspec.DecodeError):
+        return None
 
 
 def load_config(name: str) -> ClusterConfig:

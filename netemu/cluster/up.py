@@ -40,8 +40,9 @@ class UpReport:
 def up(config: ClusterConfig, *, progress: Progress = lambda text: None) -> UpReport:
     """Bring `config`'s cluster up. Returns when it answers and its resolver does.
 
-    A cluster that runs already is a NetemuError. What a dead daemon left is adopted, with the
-    settings it was made with. When the first start fails, nothing is left.
+    A cluster that runs already is a NetemuError. What a dead daemon left is adopted, and what
+    `down(keep_data=True)` kept comes back, each with the settings it was made with. When a first
+    start fails, nothing is left.
     """
     check_space(config)
     with state.lock(config.name):
@@ -52,16 +53,20 @@ def up(config: ClusterConfig, *, progress: Progress = lambda text: None) -> UpRe
                 hint=f"netemu down --name {config.name}, or choose another --name",
             )
         adopted = (config.run_dir / "cluster.json").exists()
+        kept = state.kept_config(config)
         if adopted:
             config = state.load_config(config.name)
             progress(f'adopting cluster "{config.name}"')
+        elif kept is not None:
+            config = kept
+            progress(f'cluster "{config.name}" comes back with the data and settings it had')
         try:
             if not adopted:
                 state.save_config(config)
             details = _start(config, progress)
         except BaseException:
             if not adopted:
-                remove(config, keep_data=False)
+                remove(config, keep_data=kept is not None)
             raise
         return UpReport(
             config=state.load_config(config.name),
