@@ -24,6 +24,7 @@ from netemu.cluster.control import Control
 from netemu.cluster.controllers import Controllers
 from netemu.cluster.node_agent import NodeAgent
 from netemu.cluster.nodes import Nodes
+from netemu.cluster.reboot import forget_readiness
 from netemu.cluster.report import Report
 from netemu.cluster.usage import ClusterUsage
 from netemu.config import ClusterConfig, NodeConfig
@@ -118,13 +119,15 @@ class ControlPlane:
         ready = asyncio.Event()
         spawn(group, self._server.run(ready=ready), name="api-server")
         await self._fabric.open()
-        await asyncio.to_thread(self._holder.open)
+        held = await asyncio.to_thread(self._holder.open)
         names = [node.name for node in self._config.nodes]
         await self._fabric.add(names)
         if self._config.hosts:
             await self._fabric.add({host.name: host.address for host in self._config.hosts}, HOST)
         self._report.step(f"{len(names)} nodes on {self._fabric.node_subnet}")
         await ready.wait()
+        if not held:  # whatever pods the store knows of, their networks are gone
+            await forget_readiness(self._client)
         self._report.step(f"API on {self._config.api_socket}")
 
     async def _start(self, group: asyncio.TaskGroup) -> None:
@@ -148,6 +151,7 @@ class ControlPlane:
         spawn(group, hosts.run(), name="outside-hosts")
         spawn(group, relay.run(), name="dns-relay")
         spawn(group, control.run(), name="control")
+        await self._nodes.registered.wait()  # before, all resolvers would land on the first node
         await apply_addons(self._client, config)
 
     async def _wait_ready(self) -> None:

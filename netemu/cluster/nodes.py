@@ -37,6 +37,8 @@ class Nodes:
         self.agents: dict[str, NodeAgent] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._group: asyncio.TaskGroup | None = None
+        self.registered = asyncio.Event()
+        """Set once every node of the cluster has its Node object."""
 
     async def run(self) -> None:
         """All nodes of the cluster, until cancelled."""
@@ -44,6 +46,7 @@ class Nodes:
             for node in self.config.nodes:
                 # one after the other, so that node-1 gets the first pod network
                 await self._start(node).kubelet.registered.wait()
+            self.registered.set()
             await asyncio.get_running_loop().create_future()
 
     def _start(self, node: NodeConfig) -> NodeAgent:
