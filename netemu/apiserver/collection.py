@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from netemu.api.kind import Kind
 from netemu.apiserver.dispatch import Dispatch
-from netemu.apiserver.watcher import Change, Entry
+from netemu.apiserver.watcher import Change, Entry, Selection
 
 REMEMBERED = 2000
 """Changes kept in memory for watches that start in the past; older ones are in the store."""
@@ -96,6 +96,16 @@ class Collection:
             if space + "0" > after:  # "0" follows "/": some name below `space` may come after
                 mine = after.startswith(space + "/")
                 yield from self._in(space, after[len(space) + 1 :] if mine else "")
+
+    def selected(self, selection: Selection, *, after: str = "") -> Iterator[Entry]:
+        """The entries that may match, without a look at all when one is asked for by name."""
+        name = selection.fields.exact("metadata.name")
+        if name is not None and (selection.namespace or not self.kind.namespaced):
+            entry = self.get(selection.namespace, name)
+            if entry is not None and (not after or after.rpartition("/")[2] < name):
+                yield entry
+            return
+        yield from self.entries(selection.namespace, after=after)
 
     def _in(self, namespace: str, after: str) -> Iterator[Entry]:
         names = self._names.get(namespace, [])

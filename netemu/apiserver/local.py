@@ -47,7 +47,7 @@ class LocalClient:
     ) -> ObjectList:
         kind = self._ctx.registry.of(resource)
         chosen = select(kind, namespace, labels, fields)
-        entries = self._ctx.cache.of(kind).entries(chosen.namespace)
+        entries = self._ctx.cache.of(kind).selected(chosen)
         matches = chosen.matches
         found = [entry.object for entry in entries if matches(entry.object)]
         return ObjectList(found, self._ctx.cache.revision)

@@ -106,7 +106,7 @@ async def _entries(
     newest = call.ctx.cache.revision
     if page.revision <= 0 or (page.revision <= newest and collection.last_change <= page.revision):
         shown = page.revision if page.revision > 0 else newest
-        return collection.entries(selection.namespace, after=page.after), shown
+        return collection.selected(selection, after=page.after), shown
     prefix = prefix_of(kind) + (f"{selection.namespace}/" if selection.namespace else "")
     after = prefix_of(kind) + page.after if page.after else ""
     try:

@@ -248,3 +248,13 @@ async def test_a_barrier_moves_idle_watches_on(client: ApiClient):
             await asyncio.sleep(0)
     (event,) = pending.result()
     assert event.type == "BOOKMARK" and event.revision > start
+
+
+async def test_one_object_by_name(client: ApiClient):
+    for name in ("one", "two"):
+        await client.create(CONFIG_MAPS, config_map(name))
+    for namespace in ("", "default"):
+        listed = await client.list(CONFIG_MAPS, namespace, fields="metadata.name=one")
+        assert [obj["metadata"]["name"] for obj in listed.items] == ["one"]
+    assert (await client.list(CONFIG_MAPS, "kube-system", fields="metadata.name=one")).items == []
+    assert (await client.list(CONFIG_MAPS, "default", fields="metadata.name=none")).items == []
