@@ -8,7 +8,6 @@ import json
 from netemu.config.cluster import PROXY_MODES
 from netemu.node import netns
 from netemu.node.iptables import IptablesBackend, IptablesTool
-from netemu.node.ipvs import IpvsBackend
 from netemu.node.nfsocket import NfSocket
 from netemu.node.nftables import FLAT, NFTABLES, NftBackend
 from netemu.node.proxybackend import Backend
@@ -26,6 +25,8 @@ def open_backend(mode: str, path: str, family: int = 4, lock_file: str = "") -> 
     if mode == "flat":
         return NftBackend(path, family, FLAT)
     if mode == "ipvs":
+        from netemu.node.ipvs import IpvsBackend  # 60 ms that most clusters need not wait for
+
         return IpvsBackend(path, family, lock_file)
     raise ValueError(f"unknown proxy mode {mode}; there are {', '.join(PROXY_MODES)}")
 

@@ -5,10 +5,8 @@ https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/#schedule-sy
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, tzinfo
 from zoneinfo import ZoneInfo
-
-from croniter import CroniterError, croniter
 
 MOST_MISSED = 100
 
@@ -23,13 +21,15 @@ class Schedule:
     def __init__(self, line: str, zone: str = "") -> None:
         """`zone`: an IANA name; empty: UTC, the time zone of our controllers."""
         try:
-            self._zone = ZoneInfo(zone) if zone else UTC
+            self._zone: tzinfo = ZoneInfo(zone) if zone else UTC
         except (KeyError, ValueError, OSError) as error:
             raise ScheduleError(f"unknown time zone {zone}") from error
         fields = line.split()
         if len(fields) != (1 if line.startswith("@") else 5):
             raise ScheduleError(f"expected exactly 5 fields, found {len(fields)}: [{line}]")
-        self._line = line
+        from croniter import CroniterError, croniter  # 50 ms, for clusters with CronJobs only
+
+        self._line, self._iterate = line, croniter
         try:
             croniter(line)
         except (CroniterError, ValueError, KeyError) as error:
@@ -38,7 +38,7 @@ class Schedule:
     def after(self, moment: float) -> float:
         """The first time after `moment`."""
         start = datetime.fromtimestamp(moment, self._zone)
-        found: datetime = croniter(self._line, start).get_next(datetime)
+        found: datetime = self._iterate(self._line, start).get_next(datetime)
         return found.timestamp()
 
     def latest(self, after: float, now: float) -> tuple[float | None, bool]:
@@ -46,7 +46,7 @@ class Schedule:
         first = self.after(after)
         if first > now:
             return None, False
-        newest: datetime = croniter(
+        newest: datetime = self._iterate(
             self._line, datetime.fromtimestamp(now + 1, self._zone)
         ).get_prev(datetime)
         latest = newest.timestamp()
