@@ -108,9 +108,18 @@ def many_pods(count: int, command: list[str] | None = None) -> dict[str, float]:
     before = used_mb()
     apply = ("apply", "--cluster", "bench", "-f", "-")
     figures = {"ready_s": timed(*apply, stdin=deployment("many", count, command))}
-    figures["service_s"] = timed(*apply, stdin=service("many"))
+    figures["and_service_s"] = timed(*apply, stdin=service("many"))
     figures["daemon_mb"] = daemon_memory_mb("bench")
     figures["per_pod_mb"] = (used_mb() - before) / count
+    figures["down_s"] = timed("down", "--name", "bench")
+    return figures
+
+
+def pods_with_service(count: int) -> dict[str, float]:
+    """`count` pods behind a Service with one `apply`, and the whole cluster's `down`."""
+    netemu("up", "--name", "bench")
+    manifests = deployment("many", count) + "\n---\n" + service("many")
+    figures = {"up_s": timed("apply", "--cluster", "bench", "-f", "-", stdin=manifests)}
     figures["down_s"] = timed("down", "--name", "bench")
     return figures
 

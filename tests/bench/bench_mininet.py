@@ -37,7 +37,7 @@ def mininet(hosts: int = HOSTS) -> dict[str, float]:
 
 def netemu_pods(count: int = HOSTS) -> dict[str, float]:
     """Seconds from `apply` to all pods Ready behind a Service, and of `down`."""
-    figures = bench_cluster.many_pods(count)
+    figures = bench_cluster.pods_with_service(count)
     return {"up": figures["up_s"], "down": figures["down_s"]}
 
 
