@@ -164,6 +164,17 @@ def header_only(data: bytes, rcode: int) -> bytes:
     return data[:2] + flags.to_bytes(2, "big") + bytes(8)
 
 
+def failure(data: bytes, rcode: int) -> bytes:
+    """An answer without records to a query that can be read, with its question and OPT.
+
+    Not a bare header: who compares the question of a reply would take it for another's.
+    """
+    try:
+        return encode(parse(data), Reply(rcode, recursion_available=True))
+    except wire.Malformed:
+        return header_only(data, wire.FORMERR)
+
+
 def accept(data: bytes) -> int | None:
     """None: parse it; -1: say nothing; else the rcode of a bare header (miekg/dns's rules)."""
     if len(data) < 12:

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,12 @@ MAX_PENDING = 4096
 """Queries under way; more are answered SERVFAIL."""
 IDLE = 10.0
 MAX_CONNECTIONS = 256
+PROBE_EVERY = 2.0
+"""How often a name server is asked that did not answer; until it does, nobody waits for it."""
+TRIES = 64
+"""Ports that are tried when any will do."""
+SAY_EVERY = 300.0
+"""How often the log repeats why outside names are not resolved, with their number."""
 
 
 class Relay:
@@ -50,6 +57,8 @@ class Relay:
         self._resolv_conf = resolv_conf
         self._stamp: tuple[int, int] | None = None
         self._upstreams: list[Upstream] = []
+        self._told: dict[str, tuple[float, int]] = {}
+        """Cause → when it was logged, and how often it has come since."""
         self._pending = 0
         self._connections = 0
         self._group: asyncio.TaskGroup
@@ -58,11 +67,9 @@ class Relay:
     async def run(self) -> None:
         """Serve until cancelled; OSError when the address cannot be bound."""
         loop = asyncio.get_running_loop()
-        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
-        with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as sock:
-            sock.bind((self.host, self.port))
+        sock, server = await self._bind()
+        with sock:
             self._socket, self.port = sock, sock.getsockname()[1]
-            server = await asyncio.start_server(self._connection, self.host, self.port)
             try:
                 async with asyncio.TaskGroup() as self._group:
                     loop.add_reader(sock.fileno(), self._readable)
@@ -72,6 +79,21 @@ class Relay:
                 loop.remove_reader(sock.fileno())
                 server.close()
                 self._drop_upstreams()
+
+    async def _bind(self) -> tuple[socket.socket, asyncio.Server]:
+        """UDP and TCP on one port; another one when 0 led to a port that TCP cannot have."""
+        family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
+        for left in reversed(range(TRIES)):
+            sock = socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+            try:
+                sock.bind((self.host, self.port))
+                port = sock.getsockname()[1]
+                return sock, await asyncio.start_server(self._connection, self.host, port)
+            except OSError:
+                sock.close()
+                if self.port or not left:
+                    raise
+        raise AssertionError
 
     def _readable(self) -> None:
         for _ in range(64):
@@ -86,7 +108,7 @@ class Relay:
                 if refusal >= 0:
                     self._send(message.header_only(data, refusal), client)
             elif self._pending >= MAX_PENDING:
-                self._send(message.header_only(data, wire.SERVFAIL), client)
+                self._send(message.failure(data, wire.SERVFAIL), client)
             else:
                 self._pending += 1
                 spawn(self._group, self._datagram(data, client), name="dns relay")
@@ -128,14 +150,33 @@ class Relay:
 
     async def _ask(self, data: bytes, *, tcp: bool) -> bytes:
         """The first reply that an upstream gives, in order; SERVFAIL when none does."""
+        try:
+            message.parse(data)
+        except wire.Malformed:
+            return message.header_only(data, wire.FORMERR)
         why = f"there is no name server in {self._resolv_conf}"
-        for upstream in self._current():
+        for upstream in list(self._current()):
+            if upstream.fails:
+                why = f"{upstream} has not answered"
+                continue
             try:
                 return await upstream.ask(data, tcp=tcp)
             except Failure as failure:
                 why = str(failure)
-        log.info(f"an outside name was not resolved: {why}")
-        return message.header_only(data, wire.SERVFAIL)
+                upstream.check()
+        self._tell(why)
+        return message.failure(data, wire.SERVFAIL)
+
+    def _tell(self, why: str) -> None:
+        """Each cause at once, then their number from time to time: pods ask again and again."""
+        now = time.monotonic()
+        since, count = self._told.get(why, (now - SAY_EVERY, 0))
+        if now - since < SAY_EVERY:
+            self._told[why] = (since, count + 1)
+            return
+        more = f" ({count} more since the last line)" if count else ""
+        log.warning(f"an outside name was not resolved: {why}{more}")
+        self._told[why] = (now, 0)
 
     def _current(self) -> list[Upstream]:
         """The upstreams; read again when resolv.conf changed, as on a laptop that moves."""
@@ -152,12 +193,15 @@ class Relay:
                 found = [_address(text) for text in nameservers(self._resolv_conf)]
                 self._set([address for address in found if address and address != own])
         except OSError as error:
-            log.warning(f"{self._resolv_conf}: {error.strerror}")
+            self._tell(f"{self._resolv_conf}: {error.strerror}")
         return self._upstreams
 
     def _set(self, addresses: Sequence[tuple[str, int]]) -> None:
         self._drop_upstreams()
         self._upstreams = [Upstream(host, port, group=self._group) for host, port in addresses]
+        for upstream in self._upstreams:
+            upstream.probe_every = PROBE_EVERY
+        self._told.clear()
 
     def _drop_upstreams(self) -> None:
         for upstream in self._upstreams:

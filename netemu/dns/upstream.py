@@ -64,7 +64,8 @@ class Upstream:
 
         Raises Failure when none comes within two seconds.
         """
-        key = _question(data)
+        question = _question(data)
+        key = _folded(question)
         try:
             async with asyncio.timeout(READ_TIMEOUT):
                 reply = await (self._stream(data, key) if tcp or self.tls else self._datagram(data))
@@ -72,6 +73,8 @@ class Upstream:
             raise Failure(f"{self}: no answer within {READ_TIMEOUT:g} s") from None
         except (OSError, asyncio.IncompleteReadError) as error:
             raise Failure(f"{self}: {error}") from None
+        if _is_bare(reply):  # what it is about, as other replies say
+            reply = reply[:4] + b"\0\1" + bytes(6) + question
         return data[:2] + reply[2:]
 
     async def _datagram(self, data: bytes) -> bytes:
@@ -137,7 +140,7 @@ class Upstream:
             while True:
                 size = int.from_bytes(await reader.readexactly(2), "big")
                 reply = await reader.readexactly(size)
-                if reply[:2] == number and _question(reply) == key:
+                if reply[:2] == number and _answers(reply, key):
                     break
         except BaseException:
             writer.close()
@@ -200,7 +203,7 @@ class _Channel:
         while number in self.waiting:
             number = secrets.token_bytes(2)
         future: asyncio.Future[bytes] = self._loop.create_future()
-        self.waiting[number] = (_question(data), future)
+        self.waiting[number] = (_folded(_question(data)), future)
         self.used = time.monotonic()
         try:
             self.socket.send(number + data[2:])
@@ -218,7 +221,7 @@ class _Channel:
                 self._fail(error)
                 return
             entry = self.waiting.get(data[:2])
-            if entry is not None and not entry[1].done() and _question(data) == entry[0]:
+            if entry is not None and not entry[1].done() and _answers(data, entry[0]):
                 entry[1].set_result(data)
 
     def _fail(self, error: OSError) -> None:
@@ -235,14 +238,34 @@ class _Channel:
 
 
 def _question(data: bytes) -> bytes:
-    """The question of a message, lower-cased; empty when there is none to compare."""
+    """The question of a message; empty when there is none to compare."""
     if len(data) < 17 or data[4:6] != b"\0\1":
         return b""
     try:
         _, end = wire.read_question(data)
     except wire.Malformed:
         return b""
-    return data[12:end].lower() + data[end : end + 4]
+    return data[12 : end + 4]
+
+
+def _folded(question: bytes) -> bytes:
+    """With the name, not the type, in lower case."""
+    return question[:-4].lower() + question[-4:]
+
+
+_FAILURES = (wire.FORMERR, wire.SERVFAIL, wire.NOTIMP, wire.REFUSED)
+
+
+def _answers(reply: bytes, question: bytes) -> bool:
+    """Whether a reply is about the (folded) question, or says that it cannot be answered."""
+    return _folded(_question(reply)) == question or _is_bare(reply)
+
+
+def _is_bare(reply: bytes) -> bool:
+    """A failure without question or records, as servers say that cannot read or serve a query."""
+    if len(reply) < 12 or any(reply[4:12]):
+        return False
+    return bool(reply[2] & 0x80) and reply[3] & 15 in _FAILURES
 
 
 def render_query(query: Query) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from contextlib import asynccontextmanager
 
 import dns.asyncquery
@@ -60,6 +61,13 @@ class Fake(asyncio.DatagramProtocol):
     def close(self) -> None:
         self.transport.close()
         self.server.close()
+
+
+def closed_port() -> int:
+    """Nobody listens there."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
 
 
 @pytest.fixture
@@ -151,3 +159,64 @@ async def test_malformed_queries_do_not_reach_the_upstream(fake):
         assert data[:2] == b"\x12\x34"
         assert data[3] & 15 == dns.rcode.FORMERR
     assert fake.seen == []
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_a_failure_has_the_question_and_the_opt(tcp):
+    """Who compares the question, as our own forward does, must not wait for a better reply."""
+    async with running(Relay("127.0.0.1", 0, upstreams=[f"127.0.0.1:{closed_port()}"])) as relay:
+        reply = await ask(relay, "Www.example.org.", tcp=tcp)
+        assert reply.rcode() == dns.rcode.SERVFAIL
+        assert reply.question[0].name.to_text() == "Www.example.org."
+        assert reply.edns == 0
+
+
+async def test_nobody_waits_for_a_name_server_that_is_silent(fake, monkeypatch):
+    monkeypatch.setattr("netemu.dns.upstream.READ_TIMEOUT", 0.2)
+    monkeypatch.setattr("netemu.dns.relay.PROBE_EVERY", 0.02)
+    fake.mute = True
+    async with running(Relay("127.0.0.1", 0, upstreams=[f"127.0.0.1:{fake.port}"])) as relay:
+        assert (await ask(relay)).rcode() == dns.rcode.SERVFAIL
+        async with asyncio.timeout(5):
+            while not relay._upstreams[0].fails:  # noqa: ASYNC110 - a counter without an event
+                await asyncio.sleep(0.01)
+        monkeypatch.setattr("netemu.dns.upstream.READ_TIMEOUT", 4.0)
+        async with asyncio.timeout(2):
+            assert (await ask(relay)).rcode() == dns.rcode.SERVFAIL
+        fake.mute = False
+        async with asyncio.timeout(10):
+            while relay._upstreams[0].fails:  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+        assert address(await ask(relay)) == "192.0.2.1"
+
+
+async def test_a_cause_is_logged_once_and_then_counted(caplog, monkeypatch):
+    caplog.set_level("INFO", logger="netemu.dns.relay")
+    port = closed_port()
+    async with running(Relay("127.0.0.1", 0, upstreams=[f"127.0.0.1:{port}"])) as relay:
+        for _ in range(5):
+            await ask(relay)
+            relay._upstreams[0].fails = 0
+        assert len(caplog.records) == 1
+        monkeypatch.setattr("netemu.dns.relay.SAY_EVERY", 0.0)
+        await ask(relay)
+    assert caplog.records[-1].message.endswith("(4 more since the last line)")
+
+
+async def test_any_port_is_one_that_is_free_for_both(monkeypatch):
+    real, tried = asyncio.start_server, []
+
+    async def start_server(callback, host, port):
+        tried.append(port)
+        if len(tried) < 4:
+            raise OSError(98, "Address already in use")
+        return await real(callback, host, port)
+
+    monkeypatch.setattr(asyncio, "start_server", start_server)
+    async with running(Relay("127.0.0.1", 0)) as relay:
+        assert relay.port == tried[-1]
+    assert len(tried) == 4
+    tried.clear()
+    with pytest.raises(OSError, match="in use"):
+        await Relay("127.0.0.1", relay.port).run()
+    assert tried == [relay.port]

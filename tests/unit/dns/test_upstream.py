@@ -102,6 +102,27 @@ async def test_other_ids_and_questions_are_passed_over(pair, tcp):
     assert (await upstream.ask(QUERY, tcp=tcp))[-1:] == b"!"
 
 
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_a_bare_failure_ends_the_waiting_with_the_question_added(pair, tcp):
+    server, upstream = pair
+    server.reply = lambda data: [
+        data[:2] + b"\x81\x80" + bytes(8),
+        data[:2] + b"\x81\x85" + bytes(8),
+    ]
+    found = await upstream.ask(QUERY, tcp=tcp)
+    assert found == QUERY[:2] + b"\x81\x85\0\1" + bytes(6) + QUERY[12:]
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_types_are_compared_as_they_are(pair, tcp, monkeypatch):
+    """65 and 97 differ by what makes a letter small."""
+    monkeypatch.setattr("netemu.dns.upstream.READ_TIMEOUT", 0.05)
+    server, upstream = pair
+    server.reply = lambda data: [answer(data[:-3] + b"\x61" + data[-2:])]
+    with pytest.raises(Failure, match="no answer"):
+        await upstream.ask(QUERY[:-3] + b"\x41" + QUERY[-2:], tcp=tcp)
+
+
 async def test_a_connection_is_used_again_and_replaced_when_it_was_closed(pair):
     server, upstream = pair
     for _ in range(5):
