@@ -31,6 +31,18 @@ PLURALS = {"dir": "directories", "process": "processes", "netns": "network names
 @click.option("--name", default=None, help="The cluster's name.  [default: netemu]")
 @click.option("--nodes", default=None, help="How many nodes.  [default: 3]")
 @click.option("--proxy-mode", default=None, help="iptables, nftables, ipvs or flat.")
+@click.option(
+    "--pod-subnet",
+    default=None,
+    metavar="CIDR[,CIDR]",
+    help="The pods' networks, one a family.  [default: 10.244.0.0/16]",
+)
+@click.option(
+    "--service-subnet",
+    default=None,
+    metavar="CIDR[,CIDR]",
+    help="The Services' networks, one a family.  [default: 10.96.0.0/12]",
+)
 @click.option("--no-wait", is_flag=True, help="Don't wait for what -f applies.")
 @click.option(
     "--timeout",
@@ -50,6 +62,8 @@ def up(
     name: str | None,
     nodes: str | None,
     proxy_mode: str | None,
+    pod_subnet: str | None,
+    service_subnet: str | None,
     no_wait: bool,
     timeout: float,
     dry_run: bool,
@@ -64,6 +78,8 @@ def up(
         "--name": name or session.cluster_flag or None,
         "--nodes": nodes,
         "--proxy-mode": proxy_mode,
+        "--pod-subnet": pod_subnet,
+        "--service-subnet": service_subnet,
     }
     config = load(document, source=source, environment=os.environ, flags=flags)
     objects = [manifest for manifest in manifests if not manifest.is_cluster]

@@ -55,7 +55,13 @@ ENVIRONMENT = {
 }
 """Variables and the fields that they set."""
 
-FLAGS = {"--name": "metadata.name", "--nodes": "nodes", "--proxy-mode": "proxy.mode"}
+FLAGS = {
+    "--name": "metadata.name",
+    "--nodes": "nodes",
+    "--proxy-mode": "proxy.mode",
+    "--pod-subnet": "networking.podSubnet",
+    "--service-subnet": "networking.serviceSubnet",
+}
 
 
 def load(

@@ -50,6 +50,16 @@ def test_flags_and_environment_count(run: Run, monkeypatch: pytest.MonkeyPatch) 
     assert "cluster flag would" in out
 
 
+def test_a_dual_stack_cluster_has_two_networks_each(run: Run) -> None:
+    pods, services = "10.244.0.0/16,fd00:10:244::/56", "10.96.0.0/12,fd00:10:96::/112"
+    code, out, _ = run("up", "--dry-run", "--pod-subnet", pods, "--service-subnet", services)
+    assert code == 0 and "fd00:10:244::/56" in out
+    code, _, err = run("up", "--dry-run", "--pod-subnet", pods)
+    assert code == 2 and "must have the families of podSubnet" in err
+    code, _, err = run("up", "--dry-run", "--pod-subnet", "10.244.0.0/33")
+    assert code == 2 and "--pod-subnet" in err
+
+
 def test_wrong_settings_are_all_told(run: Run, write: Run) -> None:
     path = write("c.yaml", CLUSTER + "nodes: many\nproxi: {}\n")
     code, out, err = run("up", "-f", path, "--proxy-mode", "nft")
