@@ -14,6 +14,8 @@ from netemu.api.kind import Object
 MAX_NAMESERVERS = 3
 MAX_SEARCHES = 32
 MAX_SEARCH_CHARS = 2048
+MAX_DOMAIN = 253
+"""Some resolvers abort at longer search domains, so the kubelet leaves them out."""
 _NDOTS = "ndots:5"
 
 
@@ -37,10 +39,11 @@ class ResolverFile:
 
 @dataclass(frozen=True, slots=True)
 class PodDns:
-    """A pod's resolv.conf, and what had to be left out (for the event DNSConfigForming)."""
+    """A pod's resolv.conf, and the events that tell what had to be left out."""
 
     file: ResolverFile
-    warnings: tuple[str, ...] = field(default=())
+    warnings: tuple[tuple[str, str], ...] = field(default=())
+    """(reason, message): MissingClusterDNS, DNSConfigForming."""
 
 
 def parse(text: str) -> ResolverFile:
@@ -67,13 +70,15 @@ def compile_resolver(
     """The pod's resolver, by its dnsPolicy and dnsConfig; `host` is the node's own."""
     spec = pod["spec"]
     policy = spec.get("dnsPolicy") or "ClusterFirst"
-    warnings: list[str] = []
+    warnings: list[tuple[str, str]] = []
     if policy == "ClusterFirst" and spec.get("hostNetwork"):
         policy = "Default"
     elif policy == "ClusterFirstWithHostNet":
         policy = "ClusterFirst"
     if policy == "ClusterFirst" and not cluster_dns:
         policy = "Default"
+        named = f"{meta.name(pod)}_{meta.namespace(pod)}({meta.uid(pod)})"
+        warnings.append(("MissingClusterDNS", f'pod: "{named}". {_NO_CLUSTER_DNS}'))
     if policy == "None":
         base = ResolverFile()
     elif policy == "Default":
@@ -84,6 +89,12 @@ def compile_resolver(
         base = ResolverFile(tuple(cluster_dns), (*own, *host.searches), (_NDOTS,))
     merged = _merge(base, spec.get("dnsConfig") or {})
     return PodDns(_cut(merged, warnings), tuple(warnings))
+
+
+_NO_CLUSTER_DNS = (
+    'kubelet does not have ClusterDNS IP configured and cannot create Pod using "ClusterFirst" '
+    'policy. Falling back to "Default" policy.'
+)
 
 
 def _merge(base: ResolverFile, config: Object) -> ResolverFile:
@@ -103,22 +114,24 @@ def _unique(values: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(values))
 
 
-def _cut(file: ResolverFile, warnings: list[str]) -> ResolverFile:
+def _cut(file: ResolverFile, warnings: list[tuple[str, str]]) -> ResolverFile:
     servers, searches = file.nameservers, file.searches
     if len(servers) > MAX_NAMESERVERS:
         servers = servers[:MAX_NAMESERVERS]
-        warnings.append(
+        text = (
             "Nameserver limits were exceeded, some nameservers have been omitted, "
             f"the applied nameserver line is: {' '.join(servers)}"
         )
-    kept = searches[:MAX_SEARCHES]
+        warnings.append(("DNSConfigForming", text))
+    kept = tuple(each for each in searches[:MAX_SEARCHES] if len(each) <= MAX_DOMAIN)
     while len(" ".join(kept)) > MAX_SEARCH_CHARS:
         kept = kept[:-1]
     if len(kept) < len(searches):
-        warnings.append(
+        text = (
             "Search Line limits were exceeded, some search paths have been omitted, "
             f"the applied search line is: {' '.join(kept)}"
         )
+        warnings.append(("DNSConfigForming", text))
     return ResolverFile(servers, kept, file.options)
 
 

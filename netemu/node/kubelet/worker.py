@@ -273,8 +273,8 @@ class PodWorker:
         found = compile_resolver(
             self.pod, self.context.resolver, cluster_dns=self.context.cluster_dns, domain=domain
         )
-        for warning in found.warnings:
-            self.context.events.warning(self.pod, "DNSConfigForming", warning)
+        for reason, message in found.warnings:
+            self.context.events.warning(self.pod, reason, message)
         host_network = bool(spec.get("hostNetwork"))
         named = self.context.node if host_network else hostname(self.pod)
         own = f"127.0.0.1\tlocalhost\n{self.context.addresses[0]}\t{self.context.node}\n"

@@ -70,7 +70,31 @@ def test_too_much_is_cut_and_said() -> None:
     )
     assert len(found.file.nameservers) == 3
     assert len(" ".join(found.file.searches)) <= 2048
-    assert [warning.split()[0] for warning in found.warnings] == ["Nameserver", "Search"]
+    assert [reason for reason, _ in found.warnings] == ["DNSConfigForming"] * 2
+    assert [message.split()[0] for _, message in found.warnings] == ["Nameserver", "Search"]
+
+
+def test_a_search_domain_that_crashes_resolvers_is_left_out() -> None:
+    host = ResolverFile(("192.0.2.1",), ("a" * 254, "b" * 253), ())
+    found = compile_resolver(pod(), host, cluster_dns=CLUSTER, domain="cluster.local")
+    assert found.file.searches == (*OWN, "b" * 253)
+    assert [reason for reason, _ in found.warnings] == ["DNSConfigForming"]
+
+
+@pytest.mark.parametrize(
+    "spec", [{}, {"dnsPolicy": "ClusterFirstWithHostNet", "hostNetwork": True}]
+)
+def test_without_a_cluster_dns_it_is_the_nodes_resolver_and_said(spec: dict[str, Any]) -> None:
+    found = compile_resolver(pod(**spec), HOST, cluster_dns=(), domain="cluster.local")
+    assert found.file == HOST
+    ((reason, message),) = found.warnings
+    assert reason == "MissingClusterDNS"
+    assert message.startswith('pod: "web-0_a(')
+    assert "Falling back to" in message
+    default = compile_resolver(
+        pod(dnsPolicy="Default"), HOST, cluster_dns=(), domain="cluster.local"
+    )
+    assert default.warnings == ()
 
 
 def test_it_renders_as_a_file() -> None:
