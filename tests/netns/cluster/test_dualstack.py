@@ -1,0 +1,140 @@
+"""A cluster with IPv4 and IPv6: pods, Services, names and packets of both."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CASES = Path(__file__).parents[2] / "scenarios/dns"
+
+OBJECTS = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 4
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: c, image: nginx, ports: [{containerPort: 80}]}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {ipFamilyPolicy: RequireDualStack, selector: {app: web}, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: six}
+spec: {ipFamilies: [IPv6], selector: {app: web}, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: pods}
+spec:
+  clusterIP: None
+  ipFamilyPolicy: RequireDualStack
+  selector: {app: web}
+  ports: [{port: 80}]
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: asker}
+spec:
+  containers: [{name: main, image: busybox, command: [sleep, infinity]}]
+"""
+
+
+@pytest.fixture(scope="module")
+def dual(make_cluster: Callable[..., Any]) -> Any:
+    cluster = make_cluster(
+        "dual", "--nodes", "2",
+        "--pod-subnet", "10.244.0.0/16,fd00:10:244::/56",
+        "--service-subnet", "10.96.0.0/12,fd00:10:96::/112",
+    )  # fmt: skip
+    cluster.run("apply", "-f", "-", stdin=OBJECTS)
+    cluster.run("wait", "pod/asker", "--for=condition=Ready")
+    return cluster
+
+
+def ips(pod: Any) -> list[str]:
+    return [each["ip"] for each in pod["status"]["podIPs"]]
+
+
+def asked(cluster: Any, *words: str) -> set[str]:
+    done = cluster.try_run("dns", "query", *words, "--from", "asker", "-o", "json")
+    return set(json.loads(done.stdout)["found"])
+
+
+def test_pods_have_an_address_of_each_family_and_reach_each_other(dual: Any) -> None:
+    pods = dual.get("pods", "-l", "app=web")["items"]
+    assert len({pod["spec"]["nodeName"] for pod in pods}) == 2
+    for pod in pods:
+        four, six = ips(pod)
+        assert four.startswith("10.244.")
+        assert six.startswith("fd00:10:244:")
+        assert dual.exec("asker", "ping", "-c1", "-W2", four).returncode == 0
+        assert dual.exec("asker", "ping", "-6", "-c1", "-W2", six).returncode == 0
+
+
+def test_names_have_both_families(dual: Any) -> None:
+    pods = dual.get("pods", "-l", "app=web")["items"]
+    assert asked(dual, "pods") == {address for pod in pods for address in ips(pod)}
+    clusterips = dual.get("service", "web")["spec"]["clusterIPs"]
+    assert asked(dual, "web") == set(clusterips)
+    assert asked(dual, "web", "A") == set(clusterips[:1])
+    assert asked(dual, "web", "AAAA") == set(clusterips[1:])
+    assert asked(dual, "six") == set(dual.get("service", "six")["spec"]["clusterIPs"])
+
+
+def test_services_answer_on_both_families(dual: Any) -> None:
+    (six,) = dual.get("service", "six")["spec"]["clusterIPs"]
+    for address in (*dual.get("service", "web")["spec"]["clusterIPs"], six):
+        host = f"[{address}]" if ":" in address else address
+        done = dual.exec("asker", "wget", "-qO-", "-T5", f"http://{host}/")
+        assert "pod: web-" in done.stdout, done.stderr
+
+
+def test_the_resolver_is_reached_over_ipv6(dual: Any) -> None:
+    """At its pods' own addresses, and through kube-dns once that has both families."""
+    pods = dual.get("pods", "-n", "kube-system", "-l", "k8s-app=kube-dns")["items"]
+    servers = [ips(pod)[1] for pod in pods]
+    patch = '{"spec": {"ipFamilyPolicy": "RequireDualStack"}}'
+    dual.run("patch", "service", "kube-dns", "-n", "kube-system", "--type=merge", "-p", patch)
+    service = dual.get("service", "kube-dns", "-n", "kube-system")["spec"]
+    dual.run("apply", "-f", "-", stdin=OBJECTS)  # returns when the nodes know it
+    expected = set(dual.get("service", "web")["spec"]["clusterIPs"])
+    for server in (*servers, service["clusterIPs"][1]):
+        for transport in ([], ["--tcp"]):
+            name = "web.default.svc.cluster.local."
+            assert asked(dual, name, "-s", f"[{server}]:53", *transport) == expected
+
+
+def test_the_dual_stack_cases_from_a_pod(dual: Any, tmp_path: Path) -> None:
+    """Those rows of the checklist that a cluster of one family cannot have."""
+    dual.run("apply", "-f", "-", stdin=(CASES / "world.yaml").read_text())
+    for file in ("clusterip", "headless", "ptr", "pods-insecure"):
+        text = (CASES / "cases" / f"{file}.txt").read_text()
+        blocks = [
+            block
+            for block in text.split("\n\n")
+            if re.search(r"dual|six|fd00|ip6\.arpa", block)
+            and not re.search(r"outside|arpa\. \w+\nNXDOMAIN", block)  # these need an upstream
+        ]
+        (tmp_path / f"{file}.txt").write_text("\n\n".join(blocks))
+    done = subprocess.run(
+        ["ip", "netns", "exec", "dual.default.asker", sys.executable, str(CASES / "blackbox.py"),
+         "10.96.0.10", *map(str, sorted(tmp_path.glob("*.txt")))],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    found = re.search(r"(\d+) asked, 0 failed", done.stdout)
+    assert found is not None
+    assert int(found[1]) > 20
