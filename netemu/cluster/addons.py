@@ -91,6 +91,10 @@ def _http_probe(path: str, port: int) -> Object:
     return {"httpGet": {"path": path, "port": port, "scheme": "HTTP"}}
 
 
+_COREFILE = {"name": "coredns", "items": [{"key": "Corefile", "path": "Corefile"}]}
+"""Our own resolver follows the ConfigMap; a CoreDNS that a user's image runs reads the file."""
+
+
 def _container() -> Object:
     return {
         "name": "coredns",
@@ -105,6 +109,7 @@ def _container() -> Object:
         "livenessProbe": _http_probe("/health", 8080)
         | {"initialDelaySeconds": 60, "timeoutSeconds": 5, "failureThreshold": 5},
         "readinessProbe": _http_probe("/ready", 8181),
+        "volumeMounts": [{"name": "config-volume", "mountPath": "/etc/coredns", "readOnly": True}],
     }
 
 
@@ -124,6 +129,7 @@ def deployment(config: ClusterConfig) -> Object:
                     "serviceAccountName": "coredns",
                     "dnsPolicy": "Default",
                     "containers": [_container()],
+                    "volumes": [{"name": "config-volume", "configMap": _COREFILE}],
                 },
             },
         },
