@@ -1,0 +1,151 @@
+"""resolv.conf, hosts and events of real pods, for each dnsPolicy."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+OWN = "default.svc.cluster.local svc.cluster.local cluster.local"
+CLUSTER_FIRST = [f"search {OWN}", "nameserver 10.96.0.10", "options ndots:5"]
+
+PODS: dict[str, dict[str, Any]] = {
+    "first": {},
+    "host": {"hostNetwork": True},
+    "host-first": {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"},
+    "node": {"dnsPolicy": "Default"},
+    "none": {
+        "dnsPolicy": "None",
+        "dnsConfig": {
+            "nameservers": ["192.0.2.1"],
+            "searches": ["ns1.svc.cluster-domain.example", "my.dns.search.suffix"],
+            "options": [{"name": "ndots", "value": "2"}, {"name": "edns0"}],
+        },
+    },
+    "merged": {
+        "dnsConfig": {
+            "nameservers": ["10.96.0.10", "192.0.2.1"],
+            "searches": ["cluster.local", "more.example"],
+            "options": [{"name": "ndots", "value": "2"}, {"name": "edns0"}],
+        }
+    },
+    "cut": {
+        "dnsConfig": {
+            "nameservers": ["192.0.2.1", "192.0.2.2", "192.0.2.3"],
+            "searches": [f"d{n}.example" for n in range(32)],
+        }
+    },
+    "named": {
+        "hostname": "db-0",
+        "subdomain": "db",
+        "hostAliases": [{"ip": "192.0.2.9", "hostnames": ["legacy", "legacy.example"]}],
+    },
+    "host-aliases": {
+        "hostNetwork": True,
+        "hostAliases": [{"ip": "192.0.2.9", "hostnames": ["legacy"]}],
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def policies(make_cluster: Callable[..., Any]) -> Any:
+    cluster = make_cluster("poddns", "--nodes", "1")
+    container = {"name": "main", "image": "busybox", "command": ["sleep", "infinity"]}
+    pods = [
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+         "spec": {**spec, "containers": [container]}}
+        for name, spec in PODS.items()
+    ]  # fmt: skip
+    cluster.run(
+        "apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": pods})
+    )
+    cluster.run("wait", *(f"pod/{name}" for name in PODS), "--for=condition=Ready")
+    return cluster
+
+
+def file(cluster: Any, pod: str, path: str) -> list[str]:
+    done = cluster.exec(pod, "cat", path)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+def test_the_resolver_of_each_policy(policies: Any) -> None:
+    node = policies.get("node", "node-1")["status"]["addresses"][0]["address"]
+    machine = node.rpartition(".")[0] + ".1"  # the relay, on the underlay
+    expected = {
+        "first": CLUSTER_FIRST,
+        "host": [f"nameserver {machine}"],
+        "host-first": CLUSTER_FIRST,
+        "node": [f"nameserver {machine}"],
+        "none": [
+            "search ns1.svc.cluster-domain.example my.dns.search.suffix",
+            "nameserver 192.0.2.1",
+            "options ndots:2 edns0",
+        ],
+        "merged": [
+            f"search {OWN} more.example",
+            "nameserver 10.96.0.10",
+            "nameserver 192.0.2.1",
+            "options ndots:2 edns0",
+        ],
+        "cut": [
+            f"search {OWN} {' '.join(f'd{n}.example' for n in range(29))}",
+            "nameserver 10.96.0.10",
+            "nameserver 192.0.2.1",
+            "nameserver 192.0.2.2",
+            "options ndots:5",
+        ],
+    }
+    found = {name: file(policies, name, "/etc/resolv.conf") for name in expected}
+    assert found == expected
+
+
+def test_what_was_cut_is_told_by_events(policies: Any) -> None:
+    deadline = time.monotonic() + 10
+    while True:
+        events = [
+            each
+            for each in policies.get("events")["items"]
+            if each["reason"] in ("DNSConfigForming", "MissingClusterDNS")
+        ]
+        if len(events) >= 2:
+            break
+        assert time.monotonic() < deadline
+    assert {each["involvedObject"]["name"] for each in events} == {"cut"}
+    assert {each["type"] for each in events} == {"Warning"}
+    assert sorted(each["message"].partition(" limits")[0] for each in events) == [
+        "Nameserver",
+        "Search Line",
+    ]
+
+
+def test_hosts_files(policies: Any) -> None:
+    address = policies.get("pod", "named")["status"]["podIP"]
+    hosts = file(policies, "named", "/etc/hosts")
+    assert hosts[0] == "# Kubernetes-managed hosts file."
+    assert f"{address}\tdb-0.db.default.svc.cluster.local\tdb-0" in hosts
+    assert hosts[-1] == "192.0.2.9\tlegacy\tlegacy.example"
+    assert file(policies, "named", "/etc/hostname") == ["db-0"]
+    node = policies.get("node", "node-1")["status"]["addresses"][0]["address"]
+    hosts = file(policies, "host-aliases", "/etc/hosts")
+    assert hosts[0] == "# Kubernetes-managed hosts file (host network)."
+    assert f"{node}\tnode-1" in hosts
+    assert hosts[-1] == "192.0.2.9\tlegacy"
+
+
+def test_more_than_the_limits_is_refused(policies: Any) -> None:
+    for config, why in (
+        ({"nameservers": [f"192.0.2.{n}" for n in range(4)]}, "more than 3 nameservers"),
+        ({"searches": [f"d{n}" for n in range(33)]}, "more than 32 search paths"),
+        ({"searches": [f"{n}{'s' * 60}.{'t' * 60}" for n in range(20)]}, "more than 2048"),
+    ):
+        pod = {
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "refused"},
+            "spec": {"dnsConfig": config, "containers": [{"name": "c", "image": "busybox"}]},
+        }  # fmt: skip
+        done = policies.try_run("apply", "-f", "-", stdin=json.dumps(pod))
+        assert done.returncode == 1
+        assert why in done.stderr
