@@ -20,6 +20,10 @@ REFILL_SECONDS = 300.0
 """client-go's defaults: 25 at once, then one in five minutes."""
 _REMEMBERED = 4096
 _MOST_WAITING = 10_000
+_MOST_ROUTINE = 256
+"""So many may wait before routine ones (Pulled, Created, Started) are left out."""
+LATER = 0.2
+"""Seconds that a burst gets before its events are written: what they tell of comes first."""
 
 
 class EventQueue:
@@ -31,9 +35,19 @@ class EventQueue:
         self._tokens: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._wake = asyncio.Event()
 
-    def event(self, obj: Object, resource: Resource, type: str, reason: str, message: str) -> None:
-        """Tell users about `obj`. `type` is Normal or Warning."""
-        if self._spends(meta.uid(obj) or meta.key(obj)) and len(self._waiting) < _MOST_WAITING:
+    def event(
+        self,
+        obj: Object,
+        resource: Resource,
+        type: str,
+        reason: str,
+        message: str,
+        *,
+        routine: bool = False,
+    ) -> None:
+        """Tell users about `obj`. `type` is Normal or Warning; `routine` may be left out."""
+        most = _MOST_ROUTINE if routine else _MOST_WAITING
+        if self._spends(meta.uid(obj) or meta.key(obj)) and len(self._waiting) < most:
             self._waiting.append((obj, resource, type, reason, message))
             self._wake.set()
 
@@ -55,7 +69,9 @@ class EventQueue:
     async def run(self) -> None:
         """Write until cancelled."""
         while True:
+            await self._wake.wait()
+            self._wake.clear()
+            await self._clock.sleep(LATER)
             while self._waiting:
                 await self._recorder.event(*self._waiting.popleft())
-            self._wake.clear()
-            await self._wake.wait()
+                await asyncio.sleep(0)  # everybody else goes first

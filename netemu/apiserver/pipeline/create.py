@@ -118,9 +118,19 @@ def validate(kind: Kind, obj: Object, old: Object | None, subresource: str = "")
         raise invalid.error(kind.kind, kind.group, str(obj["metadata"].get("name", "")), causes)
 
 
+_random = bytearray()
+
+
 def new_uid() -> str:
-    """A random UUID; like uuid.uuid4() in a fifth of its time."""
-    raw: Any = bytearray(os.urandom(16))
+    """A random UUID, like uuid.uuid4() in a fifth of its time.
+
+    Randomness comes in stocks: each getrandom(2) gives the interpreter's lock away, and getting it
+    back can take milliseconds while other threads are busy.
+    """
+    if not _random:
+        _random.extend(os.urandom(16 * 256))
+    raw: Any = _random[-16:]
+    del _random[-16:]
     raw[6] = raw[6] & 0x0F | 0x40
     raw[8] = raw[8] & 0x3F | 0x80
     text = raw.hex()

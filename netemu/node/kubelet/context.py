@@ -17,9 +17,9 @@ from netemu.errors import NetemuError
 from netemu.node.images import ImageTable
 from netemu.node.kubelet.batcher import Batcher
 from netemu.node.kubelet.dnsconfig import ResolverFile
-from netemu.node.kubelet.eventqueue import EventQueue
 from netemu.node.kubelet.hostports import HostPorts
 from netemu.node.kubelet.nodesockets import NodeSockets
+from netemu.node.kubelet.podevents import PodEvents
 from netemu.node.kubelet.runtime import Runtime
 from netemu.node.podnetwork import PodNetwork, PodRequest, PodSandbox
 
@@ -50,7 +50,7 @@ class NodeContext:
     network: PodNetwork
     runtime: Runtime
     images: ImageTable
-    events: EventQueue
+    events: PodEvents
     sockets: NodeSockets
     services: Informer
     clock: Clock

@@ -11,6 +11,7 @@ from netemu.aio import Clock, SystemClock, spawn
 from netemu.api import meta
 from netemu.api.kind import Object
 from netemu.api.kinds import PODS, SERVICES
+from netemu.client.eventqueue import EventQueue
 from netemu.client.events import EventRecorder
 from netemu.client.informer import Informer
 from netemu.client.kubelet import ExecSession, LogOptions, PortSession
@@ -22,9 +23,9 @@ from netemu.node.kubelet import podapi
 from netemu.node.kubelet.adoption import adopt, remove_orphans
 from netemu.node.kubelet.context import NodeContext, TokenIssuer
 from netemu.node.kubelet.dnsconfig import ResolverFile
-from netemu.node.kubelet.eventqueue import EventQueue
 from netemu.node.kubelet.nodesockets import NodeSockets
 from netemu.node.kubelet.nodestatus import NodeStatus, register_with_patience
+from netemu.node.kubelet.podevents import PodEvents
 from netemu.node.kubelet.podusage import PodUsage, Usage
 from netemu.node.kubelet.runtime import Runtime
 from netemu.node.kubelet.worker import PodWorker
@@ -128,7 +129,7 @@ class Kubelet:
             network=self._network,
             runtime=self._runtime,
             images=self._images,
-            events=EventQueue(recorder),
+            events=PodEvents(EventQueue(recorder, self._clock)),
             sockets=sockets,
             services=self._services,
             clock=self._clock,

@@ -6,7 +6,7 @@ import asyncio
 
 from netemu.aio import FakeClock, spawn
 from netemu.api import kinds
-from netemu.client.eventqueue import BURST, EventQueue
+from netemu.client.eventqueue import BURST, LATER, EventQueue
 
 
 class Recorder:
@@ -24,22 +24,21 @@ def pod(uid):
     return {"metadata": {"name": uid, "namespace": "default", "uid": uid}}
 
 
-async def drained(queue):
+async def drained(queue, clock):
     async with asyncio.TaskGroup() as group:
         task = spawn(group, queue.run(), name="events")
-        for _ in range(500):
-            await asyncio.sleep(0)
+        await clock.advance(LATER, settle=1000)
         task.cancel()
     assert len(queue) == 0
 
 
 async def test_all_are_written_in_order():
-    recorder = Recorder()
-    queue = EventQueue(recorder, FakeClock())
+    recorder, clock = Recorder(), FakeClock()
+    queue = EventQueue(recorder, clock)
     for number in range(5):
         queue.event(pod("a"), kinds.PODS, "Normal", "Test", str(number))
     assert recorder.written == []
-    await drained(queue)
+    await drained(queue, clock)
     assert recorder.written == [("a", str(number)) for number in range(5)]
 
 
@@ -49,11 +48,28 @@ async def test_one_object_gets_a_burst_and_then_a_trickle():
     for number in range(100):
         queue.event(pod("loud"), kinds.PODS, "Normal", "Test", str(number))
     queue.event(pod("quiet"), kinds.PODS, "Normal", "Test", "heard")
-    await drained(queue)
+    await drained(queue, clock)
     assert len(recorder.written) == BURST + 1
     assert recorder.written[-1] == ("quiet", "heard")
     await clock.advance(300)
     queue.event(pod("loud"), kinds.PODS, "Normal", "Test", "later")
     queue.event(pod("loud"), kinds.PODS, "Normal", "Test", "too soon")
-    await drained(queue)
+    await drained(queue, clock)
     assert [message for _, message in recorder.written[-1:]] == ["later"]
+
+
+async def test_a_burst_comes_first_and_routine_events_of_a_long_line_are_left_out():
+    recorder, clock = Recorder(), FakeClock()
+    queue = EventQueue(recorder, clock)
+    async with asyncio.TaskGroup() as group:
+        task = spawn(group, queue.run(), name="events")
+        for number in range(300):
+            one = pod(f"p{number}")
+            queue.event(one, kinds.PODS, "Normal", "Started", "routine", routine=True)
+        queue.event(pod("x"), kinds.PODS, "Warning", "Failed", "not routine")
+        await clock.advance(LATER / 2)
+        assert recorder.written == []
+        await clock.advance(LATER, settle=2000)
+        task.cancel()
+    messages = [message for _, message in recorder.written]
+    assert messages == ["routine"] * 256 + ["not routine"]

@@ -1,0 +1,28 @@
+"""Events about pods, as the kubelet tells them.
+
+When a thousand pods start at once, the routine ones (Pulled, Created, Started) are left out.
+"""
+
+from __future__ import annotations
+
+from netemu.api.kind import Object
+from netemu.api.kinds import PODS
+from netemu.client.eventqueue import EventQueue
+
+
+class PodEvents:
+    """A kubelet's words for `queue`."""
+
+    def __init__(self, queue: EventQueue) -> None:
+        self._queue = queue
+
+    def normal(self, pod: Object, reason: str, message: str) -> None:
+        """Something routine happened to `pod`."""
+        self._queue.event(pod, PODS, "Normal", reason, message, routine=True)
+
+    def warning(self, pod: Object, reason: str, message: str) -> None:
+        self._queue.event(pod, PODS, "Warning", reason, message)
+
+    async def run(self) -> None:
+        """Write events until cancelled."""
+        await self._queue.run()
