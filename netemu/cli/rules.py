@@ -1,7 +1,8 @@
-"""`netemu rules NODE`: the rules that the node's kernel holds, as its own tools print them.
+"""`netemu rules NODE`: a node's proxy rules, each with the object that it comes from.
 
-With `--service`, only what belongs to one Service: its chains with everything that they lead to,
-and the lines in shared chains, maps and sets that name it.
+With `--kernel`, what the node's kernel holds, as its own tools print it. With `--service`, only
+what belongs to one Service: its chains with everything that they lead to, and the lines in shared
+chains, maps and sets that name it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
 import click
 
@@ -31,13 +32,51 @@ COMMANDS = {
 @click.argument("node")
 @click.option("--service", default="", metavar="[NS/]NAME", help="Only this Service's rules.")
 @click.option("-6", "--ipv6", "ipv6", is_flag=True, help="The rules for IPv6.")
+@click.option("--kernel", is_flag=True, help="As the kernel's own tools print them.")
 @pass_session
-def rules(session: Session, /, node: str, service: str, ipv6: bool) -> None:
-    """The proxy's rules in a node's kernel, all or one Service's."""
+def rules(session: Session, /, node: str, service: str, ipv6: bool, kernel: bool) -> None:
+    """A node's proxy rules with the object of each, all or one Service's."""
     if os.geteuid() != 0:
         raise RootNeeded("reading a node's rules")
-    machine = machines.find(session.cluster, "node", node.removeprefix("node/"))
+    name = node.removeprefix("node/")
     chosen = _service(session, service) if service else None
+    if kernel:
+        _print_kernel(session, name, chosen, ipv6)
+    else:
+        _print_explained(session, name, chosen, ipv6)
+
+
+def _no_rules(node: str, service: Object) -> CommandFailed:
+    return CommandFailed(
+        f"node {node} has no rule of Service {key(service)}",
+        hint=f"netemu describe service {service['metadata']['name']}"
+        f" -n {service['metadata']['namespace']}",
+    )
+
+
+def _print_explained(session: Session, node: str, chosen: Object | None, ipv6: bool) -> None:
+    from netemu.cluster.control import ask
+
+    family, service = 6 if ipv6 else 4, key(chosen) if chosen else ""
+    found = ask(session.cluster, "rules", node=node, family=family, service=service)
+    if not found and chosen is not None:
+        raise _no_rules(node, chosen)
+    print(*explained_lines(found), sep="\n")
+
+
+def explained_lines(rules: Iterable[Mapping[str, str]]) -> Iterator[str]:
+    """Rules under the chain, map or set that holds them, their objects in a column of their own."""
+    places: dict[str, list[tuple[str, str]]] = {}
+    for rule in rules:
+        places.setdefault(rule["where"], []).append((rule["rule"], rule["origin"]))
+    for where, held in places.items():
+        yield where
+        width = min(max(len(rule) for rule, _ in held), 80)
+        yield from (f"  {rule:{width}}  # {origin}" for rule, origin in dict.fromkeys(held))
+
+
+def _print_kernel(session: Session, node: str, chosen: Object | None, ipv6: bool) -> None:
+    machine = machines.find(session.cluster, "node", node)
     found = 0
     for command in COMMANDS[mode_of(session, machine.name)]:
         text = _run(machine.netns, _of_family(command, ipv6))
@@ -46,11 +85,7 @@ def rules(session: Session, /, node: str, service: str, ipv6: bool) -> None:
             found += 1
             print(*lines, sep="\n")
     if not found and chosen is not None:
-        raise CommandFailed(
-            f"node {machine.name} has no rule of Service {key(chosen)}",
-            hint=f"netemu describe service {chosen['metadata']['name']}"
-            f" -n {chosen['metadata']['namespace']}",
-        )
+        raise _no_rules(machine.name, chosen)
 
 
 def mode_of(session: Session, node: str) -> str:

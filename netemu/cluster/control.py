@@ -37,6 +37,9 @@ class Control:
             "proxy-mode": lambda request: nodes.set_proxy_mode(
                 request["mode"], request.get("node", "")
             ),
+            "rules": lambda request: nodes.rules(
+                request["node"], request.get("family", 4), request.get("service", "")
+            ),
         }
 
     async def _add(self, request: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 from netemu.aio import spawn
 from netemu.api.kinds import NODES
@@ -19,7 +19,7 @@ from netemu.cluster import state
 from netemu.cluster.node_agent import NodeAgent
 from netemu.config import ClusterConfig, NodeConfig
 from netemu.config.cluster import PROXY_MODES
-from netemu.errors import ApiError, ConfigError
+from netemu.errors import ApiError, ConfigError, NetemuError
 from netemu.node.fabric import Fabric
 from netemu.node.machine import Machine
 
@@ -107,6 +107,24 @@ class Nodes:
         await self._fabric.set_power(name, True)
         if name not in self.agents:
             self._start(node)
+
+    async def rules(self, name: str, family: int, service: str = "") -> list[dict[str, str]]:
+        """A node's proxy rules in one IP family (4 or 6), all or one Service's, with their origin.
+
+        `service` is `namespace/name`; each answer has `where`, `rule` and `origin`.
+        """
+        from netemu.proxy.provenance import explain_rules  # with every mode's compiler
+
+        agent = self.agents.get(self._node(name).name)
+        if agent is None:
+            raise NetemuError(f"node {name} is stopped", hint=f"netemu rules {name} --kernel")
+        proxy = agent.proxy
+        if family not in proxy.families:
+            raise NetemuError(f"the cluster's Services have no IPv{family} addresses")
+        # of this moment: syncs go on while the thread below writes the rules out
+        held, view = dict(proxy.services(family)), proxy.view(family)
+        explained = await asyncio.to_thread(explain_rules, proxy.mode, held, view, service=service)
+        return [asdict(rule) for rule in explained]
 
     async def set_proxy_mode(self, mode: str, name: str = "") -> None:
         """Switch one node, or all, to another proxy mode."""

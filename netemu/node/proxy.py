@@ -165,6 +165,11 @@ class NodeProxy:
     def mode(self) -> str:
         return self.options.mode
 
+    @property
+    def families(self) -> frozenset[int]:
+        """The IP families whose Services it serves."""
+        return frozenset(family.view.family for family in self._families)
+
     def services(self, family: int = 4) -> Mapping[str, tuple[Service, ...]]:
         """What the node's rules hold now, by Service key."""
         return next((f.services for f in self._families if f.view.family == family), {})

@@ -142,6 +142,9 @@ def test_rules_and_explain_tell_what_packets_do(examples: Any, mode: str) -> Non
     rules = examples.run("rules", "node-1", "--service", "nginx-service")
     address = examples.get("service", "nginx-service")["spec"]["clusterIP"]
     assert address in rules
+    rows = [line for line in rules.splitlines() if line.startswith(" ")]
+    assert rows and all(" default/nginx-service" in row.partition("  # ")[2] for row in rows)
+    assert address in examples.run("rules", "node-1", "--service", "nginx-service", "--kernel")
     assert examples.get("service", "nginx-nodeport")["spec"]["clusterIP"] not in rules
     assert len(examples.run("rules", "node-1")) > len(rules)
 
