@@ -13,6 +13,7 @@ from typing import Any
 from netemu.aio import Clock, SystemClock, spawn
 from netemu.api import kinds
 from netemu.api.kind import Kind, Object
+from netemu.api.metrics import METRICS
 from netemu.apiserver.auth.authenticator import Authenticator
 from netemu.apiserver.auth.gate import Gate
 from netemu.apiserver.auth.pki import Pki
@@ -39,6 +40,7 @@ from netemu.apiserver.strategies.pod import PodStrategy
 from netemu.apiserver.strategies.service import ServiceStrategy
 from netemu.apiserver.strategies.strategy import Strategy
 from netemu.client.kubelet import KubeletApi
+from netemu.client.usage import UsageSource
 from netemu.config.cluster import ClusterConfig
 from netemu.errors import ApiError
 from netemu.store.protocol import Store
@@ -64,6 +66,7 @@ class ApiServer:
         pki: Path | None = None,
         tokens: Mapping[str, User] | None = None,
         kubelets: Kubelets = _no_kubelets,
+        usage: UsageSource | None = None,
         clock: Clock | None = None,
         all_kinds: Sequence[Kind] = kinds.ALL,
         fsync: bool = False,
@@ -73,11 +76,12 @@ class ApiServer:
         self.socket = socket or config.api_socket
         self.port = 0
         """The TCP port on loopback, while `run` serves."""
-        self.registry = Registry(all_kinds)
+        self.registry = Registry([*all_kinds, *(METRICS if usage else ())])
         self.documents = Documents(self.registry)
         self.cache = Cache(self.store, self.registry)
         self.progress = Progress(self.cache)
         self.kubelets = kubelets
+        self.usage = usage
         self._services = ServiceStrategy(config.service_subnets, config.node_port_range)
         self.context = Context(
             store=self.store,

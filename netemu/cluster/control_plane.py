@@ -50,7 +50,10 @@ class ControlPlane:
         self._ledger = Ledger(config.run_dir)
         self._fabric = Fabric(config, self._ledger)
         self._holder = NamespaceHolder(config.run_dir, self._ledger)
-        self._server = ApiServer(config, kubelets=self._kubelet, clock=self._clock)
+        self._usage = ClusterUsage(lambda: self._nodes.agents)
+        self._server = ApiServer(
+            config, kubelets=self._kubelet, usage=self._usage, clock=self._clock
+        )
         self._client = self._server.local_client()
         self._decisions = SharedDecisions()
         self._nodes = Nodes(config, self._client, self._fabric, self._agent)
@@ -141,7 +144,7 @@ class ControlPlane:
             config,
             self._clock,
             root_ca=root_ca,
-            metrics=ClusterUsage(self._nodes.agents),
+            metrics=self._usage,
         )
         relay = Relay(address, upstreams=config.upstream_nameservers)
         control = Control(config.run_dir / "control.sock", self._nodes)

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from netemu.api.kind import CREATE_ONLY, Kind
+from netemu.api.metrics import METRICS
 from netemu.apiserver.http import lists, objects, subresources, watches
 from netemu.apiserver.http.call import Call, failure
 from netemu.apiserver.http.documents import serve_document
+from netemu.apiserver.http.metrics import read_metrics
 from netemu.apiserver.http.requestinfo import parse
 from netemu.apiserver.http.reviews import review
 from netemu.apiserver.pipeline.update import PARTS_OF_SPEC
@@ -89,7 +91,7 @@ class Handler:
             raise not_allowed()
         if not info.subresource and info.verb not in kind.verbs:
             raise not_allowed()
-        return verb
+        return read_metrics if kind in METRICS else verb
 
 
 def not_allowed() -> ApiError:

@@ -253,6 +253,11 @@ class Kubelet:
         """What the node's pods use, by (namespace, name): see `podusage`."""
         return await self._usage.measure(list(self._workers.values()))
 
+    @property
+    def usage_window(self) -> float:
+        """Over how many seconds the last usage was measured."""
+        return self._usage.window
+
     # KubeletApi
 
     def _worker(self, namespace: str, pod: str) -> PodWorker:

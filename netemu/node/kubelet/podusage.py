@@ -31,6 +31,8 @@ class PodUsage:
     def __init__(self, runtime: Runtime, clock: Clock) -> None:
         self._runtime, self._clock = runtime, clock
         self._before: Reading | None = None
+        self.window = 0.0
+        """Over how many seconds the last figures were measured."""
 
     async def measure(self, workers: Iterable[PodWorker]) -> dict[tuple[str, str], Usage]:
         """(namespace, name) → usage, of pods that run."""
@@ -41,7 +43,7 @@ class PodUsage:
         before = self._before
         if now.when - before.when >= _SHORTEST:
             self._before = now
-        seconds = max(1e-3, now.when - before.when)
+        self.window = seconds = max(1e-3, now.when - before.when)
         result = {}
         for worker in workers:
             found = {}

@@ -287,3 +287,21 @@ def test_a_dead_nodes_pods_are_replaced_and_the_service_answers(work: Any) -> No
 def _all(cluster: Any, app: str) -> list[Any]:
     found: list[Any] = cluster.get("pods", "-l", f"app={app}")["items"]
     return found
+
+
+def test_top_shows_who_burns_the_processor(work: Any) -> None:
+    work.run("run", "burn", "--image", "busybox", "--command", "--", *BURN)
+
+    def burning() -> bool:
+        shown = work.try_run("top", "pod", "burn", "--no-headers").stdout.split()
+        return len(shown) == 3 and int(shown[1].removesuffix("m")) > 100
+
+    eventually(burning, "the processor time of a pod that burns it")
+    lines = work.run("top", "node", "--no-headers").splitlines()
+    node = work.get("pod", "burn")["spec"]["nodeName"]
+    used = {line.split()[0]: int(line.split()[1].removesuffix("m")) for line in lines}
+    assert used[node] > 100
+    work.run("delete", "pod", "burn", "--grace-period", "1")
+
+
+BURN = ("sh", "-c", "while :; do :; done")
