@@ -157,7 +157,10 @@ def key_of(metadata: _Metadata) -> str:
 def service(raw: RawService, problems: list[str]) -> Service | None:
     """The view of a Service; what is wrong with it goes to `problems`. None: nothing to serve."""
     key, spec = key_of(raw.metadata), raw.spec
-    ports = _ports(spec.ports)
+    said = f"Service {key}"
+    if not _fits((raw.metadata.name, raw.metadata.namespace), said, problems):
+        return None
+    ports = _ports(spec.ports, said, problems)
     if spec.type == "ExternalName":
         name = (spec.externalName or "").removesuffix(".")
         if _is_address(name):
@@ -211,6 +214,9 @@ def endpoint_slice(
     if not owner or raw.addressType == "FQDN":
         return None
     key = key_of(raw.metadata)
+    said = f"EndpointSlice {key}"
+    if not _fits((owner, raw.metadata.namespace), said, problems):
+        return None
     found: list[Endpoint] = []
     for endpoint in raw.endpoints or ():
         if endpoint.conditions is not None and endpoint.conditions.ready is False:
@@ -223,7 +229,7 @@ def endpoint_slice(
                 continue
             found.append(Endpoint(address, _label(endpoint, key, problems, pod_names)))
     service_key = f"{raw.metadata.namespace}/{owner}"
-    return Slice(key, service_key, tuple(found), _ports(raw.ports))
+    return Slice(key, service_key, tuple(found), _ports(raw.ports, said, problems))
 
 
 def pod(raw: RawPod) -> Pod | None:
@@ -244,6 +250,16 @@ def dashed(address: bytes) -> str:
     return f"{text}0" if text.endswith("-") else text
 
 
+def _fits(labels: tuple[str, ...], said: str, problems: list[str]) -> bool:
+    """Whether these can be labels of a name."""
+    for label in labels:
+        size = len(label.encode())
+        if not 0 < size <= wire.MAX_LABEL:
+            problems.append(f"{said}: a label must have 1 to 63 octets, {label!r} has {size}")
+            return False
+    return True
+
+
 def _label(endpoint: _Endpoint, key: str, problems: list[str], pod_names: bool) -> str:
     if endpoint.hostname:
         if len(endpoint.hostname.encode()) <= 63:
@@ -257,11 +273,15 @@ _port_lists: dict[tuple[Port, ...], tuple[Port, ...]] = {}
 """Port lists repeat from Service to Service; each is kept once."""
 
 
-def _ports(raw: list[_Port] | None) -> tuple[Port, ...]:
+def _ports(raw: list[_Port] | None, said: str, problems: list[str]) -> tuple[Port, ...]:
     ports = tuple(
         Port(p.name or "", (p.protocol or "TCP").lower(), NO_PORT if p.port is None else p.port)
         for p in raw or ()
     )
+    if any(not NO_PORT <= port.number <= 65535 for port in ports):
+        wrong = [port for port in ports if not NO_PORT <= port.number <= 65535]
+        problems += [f"{said}: {port.number} is not a port" for port in wrong]
+        ports = tuple(port for port in ports if port not in wrong)
     return _port_lists.setdefault(ports, ports) if ports else _NO_PORTS
 
 

@@ -13,7 +13,7 @@ https://coredns.io/plugins/kubernetes/, the answers as of CoreDNS 1.13
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from netemu.dns import wire
 from netemu.dns.corefile import Line
@@ -45,6 +45,7 @@ from netemu.dns.plugin import (
     zones_of,
 )
 from netemu.dns.records import Record, address, cname, soa, srv, txt
+from netemu.dns.source import problems
 
 VERSION = b"1.1.0"
 VERSION_TTL = 28800
@@ -209,7 +210,9 @@ class Kubernetes(Plugin):
         for item in items:
             if item.port == NO_PORT:
                 continue
-            target = wire.join((label.encode() for label in item.labels), zone)
+            target = _name_of(item.labels, zone)
+            if target is None:
+                continue
             answers[srv(query.asked, self.ttl, weight, item.port, target)] = None
             glue[address(target, self.ttl, item.address)] = None
         reply.answer += answers
@@ -225,9 +228,10 @@ class Kubernetes(Plugin):
         tags.append(packed)
         names = reverse(self.view, packed)
         for name in names:
-            target = wire.join((label.encode() for label in name), self.primary)
-            reply.answer.append(Record(query.asked, wire.PTR, self.ttl, target))
-        return bool(names)
+            target = _name_of(name, self.primary)
+            if target is not None:
+                reply.answer.append(Record(query.asked, wire.PTR, self.ttl, target))
+        return bool(reply.answer)
 
     def _text(
         self, query: Query, zone: bytes, start: int, asked: Asked | None, reply: Reply
@@ -270,6 +274,15 @@ class Kubernetes(Plugin):
             serial=self._view(zone).store.serial,
             minimum=self.ttl,
         )
+
+
+def _name_of(labels: Iterable[str], zone: bytes) -> bytes | None:
+    """Labels in front of the zone; None, and told once, when that is too long for a name."""
+    try:
+        return wire.join((label.encode() for label in labels), zone)
+    except ValueError as error:
+        problems.tell((f"{'.'.join(labels)}.{wire.to_text(zone).lower()}: {error}",))
+        return None
 
 
 def setup(line: Line, block: Block) -> Plugin:
