@@ -89,7 +89,7 @@ class ControlPlane:
             self._client,
             holder=self._holder,
             ledger=self._ledger,
-            nameserver=self._fabric.machine_address,
+            nameserver=self._fabric.serving_address,
             tokens=self._token,
             clock=self._clock,
             decisions=self._decisions,
@@ -134,7 +134,7 @@ class ControlPlane:
         self._report.step(f"API on {self._config.api_socket}")
 
     async def _start(self, group: asyncio.TaskGroup) -> None:
-        config, address = self._config, self._fabric.machine_address
+        config, address = self._config, self._fabric.serving_address
         await self._server.listen(address, API_PORT)
         await self._server.set_endpoint(address, API_PORT)
         write_kubeconfig(config.run_dir / "kubeconfig", self._server.admin_kubeconfig())

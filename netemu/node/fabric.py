@@ -64,8 +64,13 @@ class Fabric:
 
     @property
     def machine_address(self) -> str:
-        """The machine's address on the node network: API server, name servers."""
+        """The machine's address on the node network."""
         return node_subnet.machine_address(self.node_subnet)
+
+    @property
+    def serving_address(self) -> str:
+        """The machine's address of the Services' first family: API server, name servers."""
+        return self._machine_addresses[-1 if ":" in self._config.service_subnets[0] else 0]
 
     @property
     def _machine_addresses(self) -> tuple[str, ...]:

@@ -1,15 +1,20 @@
-"""A cluster with IPv4 and IPv6: pods, Services, names and packets of both."""
+"""Clusters with IPv4 and IPv6, and with IPv6 alone: pods, Services, names and packets."""
 
 from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import dns.message
+import dns.rdatatype
+import dns.rrset
 import pytest
 
 CASES = Path(__file__).parents[2] / "scenarios/dns"
@@ -138,3 +143,56 @@ def test_the_dual_stack_cases_from_a_pod(dual: Any, tmp_path: Path) -> None:
     found = re.search(r"(\d+) asked, 0 failed", done.stdout)
     assert found is not None
     assert int(found[1]) > 20
+
+
+@pytest.fixture
+def outside() -> Iterator[str]:
+    """A name server of this machine that gives every name one address."""
+
+    def serve(sock: socket.socket) -> None:
+        while (data := sock.recvfrom(4096))[0]:
+            reply = dns.message.make_response(dns.message.from_wire(data[0]))
+            name = reply.question[0].name
+            if reply.question[0].rdtype == dns.rdatatype.A:
+                reply.answer.append(dns.rrset.from_text(name, 60, "IN", "A", "192.0.2.80"))
+            sock.sendto(reply.to_wire(), data[1])
+
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        thread = threading.Thread(target=serve, args=(sock,))
+        thread.start()
+        yield f"127.0.0.1:{sock.getsockname()[1]}"
+        sock.sendto(b"", sock.getsockname())
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("pods", "services"),
+    [
+        ("fd00:10:244::/56", "fd00:10:96::/112"),
+        ("fd00:10:244::/56,10.244.0.0/16", "fd00:10:96::/112,10.96.0.0/12"),
+    ],
+)
+def test_ipv6_alone_or_first(
+    make_cluster: Callable[..., Any],
+    outside: str,
+    monkeypatch: pytest.MonkeyPatch,
+    pods: str,
+    services: str,
+) -> None:
+    """The resolver, the API and, by the relay, outside names are reached over IPv6."""
+    name = "first" if "," in pods else "alone"
+    subnets = ("--pod-subnet", pods, "--service-subnet", services)
+    monkeypatch.setenv("NETEMU_DNS_UPSTREAMS", outside)
+    cluster = make_cluster(name, "--nodes", "2", *subnets)
+    cluster.run("apply", "-f", "-", stdin=OBJECTS.replace("RequireDual", "PreferDual"))
+    cluster.run("wait", "pod/asker", "--for=condition=Ready")
+    assert "nameserver fd00:10:96::a\n" in cluster.exec("asker", "cat", "/etc/resolv.conf").stdout
+    address = cluster.get("service", "web")["spec"]["clusterIPs"][0]
+    assert address.startswith("fd00:10:96:")
+    assert address in asked(cluster, "web")
+    done = cluster.exec("asker", "wget", "-qO-", "-T5", f"http://[{address}]/")
+    assert "pod: web-" in done.stdout, done.stderr
+    done = cluster.exec("asker", "curl", "-sk", "-m5", "https://[fd00:10:96::1]/version")
+    assert done.returncode == 0, done.stderr
+    assert asked(cluster, "a.test.", "A") == {"192.0.2.80"}
