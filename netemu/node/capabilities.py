@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -206,6 +207,15 @@ def _program(name: str) -> Capability:
         name=name,
         present=where is not None,
         needed_by=needed_by,
-        detail=where or "",
+        detail=f"{where}{_back_end(where)}" if where else "",
         hint="" if where else f"apt-get install {package}",
     )
+
+
+def _back_end(program: str) -> str:
+    """` (nf_tables)` or ` (legacy)`: which one the machine has chosen for iptables' programs."""
+    if "tables" not in os.path.basename(program):
+        return ""
+    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
+    _, bracket, name = done.stdout.strip().partition(" (")
+    return bracket + name

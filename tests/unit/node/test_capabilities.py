@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import pytest
 
@@ -28,3 +29,13 @@ def test_a_missing_program_is_named_with_its_package(monkeypatch: pytest.MonkeyP
 
 def test_what_is_there_is_no_error() -> None:
     capabilities.require("ip")
+
+
+def test_iptables_names_the_back_end_that_the_machine_has_chosen(tmp_path: Path) -> None:
+    program = tmp_path / "iptables-restore"
+    program.write_text("#!/bin/sh\necho 'iptables-restore v1.8.9 (legacy)'\n")
+    program.chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(tmp_path), prepend=":")
+        (found,) = [x for x in capabilities.probe() if x.name == "iptables-restore"]
+    assert found.detail == f"{program} (legacy)"
