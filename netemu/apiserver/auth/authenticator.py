@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 from collections.abc import Callable, Mapping, Sequence
+from socket import AF_UNIX
 
 from netemu.api.kind import Object
 from netemu.apiserver.auth.tokens import Claims, Signer, TokenError
@@ -76,7 +77,7 @@ class Authenticator:
 def is_local(transport: asyncio.Transport) -> bool:
     """Whether it came over the unix socket, which only root can open."""
     socket = transport.get_extra_info("socket")
-    return socket is not None and socket.family.name == "AF_UNIX"
+    return socket is not None and socket.family == AF_UNIX
 
 
 def _certified(transport: asyncio.Transport | None) -> User | None:

@@ -8,10 +8,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aiohttp import web
-
 from netemu.aio import spawn
 from netemu.apiserver.http.handler import Handler
+from netemu.apiserver.http.quickreads import QuickServer
 from netemu.apiserver.http.sniff import Sniffer
 from netemu.apiserver.http.spdyupgrade import serve_upgrade
 from netemu.apiserver.streams.spdyconnection import SpdyConnection
@@ -42,8 +41,10 @@ class Listeners:
     def __init__(self, server: ApiServer) -> None:
         self._server = server
         self._listening: list[asyncio.Server] = []
-        self._http = web.Server(
-            Handler(server),
+        handler = Handler(server)
+        self._http = QuickServer(
+            handler,
+            handler.read_at_once,
             keepalive_timeout=_KEEPALIVE,
             handler_cancellation=True,
             access_log=None,

@@ -45,7 +45,9 @@ def is_true(query: Mapping[str, str], key: str) -> bool:
 
 def parse(method: str, raw_path: str, query: Mapping[str, str]) -> RequestInfo:
     """`raw_path` as the request line has it, percent-encoded and without the query."""
-    parts = [unquote(part) for part in raw_path.split("/") if part]
+    parts = [part for part in raw_path.split("/") if part]
+    if "%" in raw_path:
+        parts = [unquote(part) for part in parts]
     verb = _VERBS.get(method, method.lower())
     if len(parts) >= 3 and parts[0] == "api":
         group, version, rest = "", parts[1], parts[2:]
