@@ -1,9 +1,9 @@
 """The proxy modes over 10 to 5,000 Services of 5 endpoints: programming, changes, connections.
 
 For each mode: compiling, the first full sync beside the bare tool with the same rules in the same
-run, one changed endpoint in the backend and from the API write until the barrier says that packets
-meet it, and TCP connects through the last Service beside direct ones without any rules. IPVS is
-measured where the kernel has it (`scripts/test-vm`). NETEMU_BENCH_SERVICES="10 100" makes it short.
+run, what it takes of memory, one changed endpoint in the backend and from the API write until the
+barrier says that packets meet it, and TCP connects through the last Service beside direct ones.
+IPVS is measured where the kernel has it. NETEMU_BENCH_SERVICES="10 100" makes it short.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import os
 import shutil
 import socket
 import statistics
+import struct
 import subprocess
-import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,9 +41,12 @@ from netemu.proxy.model import Endpoint, NodeView, ServicePort
 from netemu.proxy.nftables import compile_nftables
 
 SIZES = [int(n) for n in os.environ.get("NETEMU_BENCH_SERVICES", "10 100 1000 5000").split()]
-ENDPOINTS, RUNS, CONNECTS, ROUNDS = 5, 3, 400, 6
+ENDPOINTS, RUNS, CONNECTS, ROUNDS = 5, 3, 200, 10
 RUN = Path("/run/netemu")
-NODE, PLAIN, CLIENT = "bench-node", "bench-plain", "bench-client"
+NODE, PLAIN, TRACKED, CLIENT = "bench-node", "bench-plain", "bench-tracked", "bench-client"
+TRACK = (
+    b"table ip track { chain c { type filter hook output priority 0; ct state invalid drop; }; }"
+)
 VIEW = NodeView(
     name="node-1", address="172.30.0.2", local_cidr="10.244.0.0/16", service_cidrs=("10.96.0.0/12",)
 )
@@ -109,33 +112,53 @@ def bare(mode: str, ordered: list[Service]) -> float | None:
     return median_of(run, 1)
 
 
+def kernel_mib() -> float:
+    """What the kernel holds in its allocators; other work on the machine shows in it too."""
+    fields = dict(line.split(":") for line in Path("/proc/meminfo").read_text().splitlines())
+    return sum(int(fields[name].split()[0]) for name in ("Slab", "VmallocUsed", "Percpu")) / 1024
+
+
+def process_mib() -> float:
+    """This process's own memory."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
 async def programming(mode: str, count: int) -> dict[str, Any]:
     """One size of one mode: seconds."""
     before = services(count)
     ordered = [port for key in sorted(before) for port in before[key]]
     figures: dict[str, Any] = {"compile_s": median_of(lambda: COMPILE[mode](ordered, VIEW))}
-    figures["rules"] = _rules(mode, ordered)
+    figures |= counts(mode, ordered)
     tool = bare(mode, ordered)
     backend = open_backend(mode, netns.path_of(NODE))
     await backend.clean()
     try:
+        kernel, process = kernel_mib(), process_mib()
         figures["full_s"] = await timed(lambda: backend.replace(before, VIEW))
+        figures["kernel_mib"] = kernel_mib() - kernel
+        figures["process_mib"] = process_mib() - process
         if tool is not None:
             figures["full_bare_tool_s"] = tool
             figures["full_to_bare"] = figures["full_s"] / tool
         figures |= await _changes(backend, before)
-        figures |= _connects()
+        figures |= connects(ordered[-1].port.cluster_ip)
     finally:
         await backend.clean()
         backend.close()
     return figures
 
 
-def _rules(mode: str, ordered: list[Service]) -> int:
+def counts(mode: str, ordered: list[Service]) -> dict[str, int]:
+    """Rules, and what stands in maps, sets and virtual servers instead."""
     compiled: Any = COMPILE[mode](ordered, VIEW)
-    if mode in ("iptables", "ipvs"):
-        return iptables.rule_count(compiled if mode == "iptables" else compiled.tables)
-    return sum(len(chain.rules) for chain in compiled.chains.values())
+    if mode == "iptables":
+        return {"rules": iptables.rule_count(compiled), "elements": 0}
+    if mode == "ipvs":
+        entries = sum(len(value.entries) for value in compiled.sets.values())
+        servers = sum(1 + len(server.reals) for server in compiled.servers.values())
+        return {"rules": iptables.rule_count(compiled.tables), "elements": entries + servers}
+    rules = sum(len(chain.rules) for chain in compiled.chains.values())
+    return {"rules": rules, "elements": sum(len(each.elements) for each in compiled.sets.values())}
 
 
 async def _changes(backend: Any, before: dict[str, tuple[Service, ...]]) -> dict[str, float]:
@@ -163,10 +186,11 @@ async def _changes(backend: Any, before: dict[str, tuple[Service, ...]]) -> dict
 
 
 def open_world() -> None:
-    """A server behind the node at 10.244.1.10, and behind a node without rules at 10.245.1.10."""
+    """One server: behind the node at 10.244.1.10, behind a node without rules at 10.245.1.10, and
+    behind one that only tracks connections at 10.246.1.10."""
     with netns_directory.machine_lock(RUN):
         netns_directory.prepare(RUN)
-    for name in (NODE, PLAIN, CLIENT):
+    for name in (NODE, PLAIN, TRACKED, CLIENT):
         netns.create(name).close()
     commands = f"""
         link add n0 netns {NODE} type veth peer name eth0 netns {CLIENT}
@@ -177,72 +201,69 @@ def open_world() -> None:
         link add n0 netns {PLAIN} type veth peer name eth1 netns {CLIENT}
         -n {PLAIN} link set n0 up\n-n {PLAIN} addr add 10.245.1.1/24 dev n0
         -n {CLIENT} link set eth1 up\n-n {CLIENT} addr add 10.245.1.10/24 dev eth1
+        link add n0 netns {TRACKED} type veth peer name eth2 netns {CLIENT}
+        -n {TRACKED} link set n0 up\n-n {TRACKED} addr add 10.246.1.1/24 dev n0
+        -n {CLIENT} link set eth2 up\n-n {CLIENT} addr add 10.246.1.10/24 dev eth2
     """
     for command in commands.strip().splitlines():
         subprocess.run(["ip", *command.split()], check=True)
+    netns.run_blocking(netns.path_of(TRACKED), ["nft", "-f", "-"], stdin=TRACK)
 
 
 def close_world() -> None:
-    for name in (NODE, PLAIN, CLIENT):
+    for name in (NODE, PLAIN, TRACKED, CLIENT):
         netns.delete(netns.path_of(name))
     with netns_directory.machine_lock(RUN):
         netns_directory.give_back(RUN)
 
 
-def _connects() -> dict[str, float]:
-    """Microseconds of TCP connects through the last Service, and directly from a node without
-    rules, in turns."""
-    through: list[float] = []
-    direct: list[float] = []
-    with _server():
-        for _ in range(ROUNDS):
-            through += _connect_times(NODE, (_last_address, 80))
-            direct += _connect_times(PLAIN, ("10.245.1.10", 8080))
-    through.sort()
-    direct.sort()
-    return {
-        "connect_p50_us": through[len(through) // 2],
-        "connect_p99_us": through[len(through) * 99 // 100],
-        "direct_p50_us": direct[len(direct) // 2],
-        "direct_p99_us": direct[len(direct) * 99 // 100],
-        "connect_to_direct": through[len(through) // 2] / direct[len(direct) // 2],
+def connects(vip: str) -> dict[str, float]:
+    """Microseconds of a TCP connect by four ways in turns, all from this one process.
+
+    `connect`: through the Service `vip`. `direct`: from a node without rules, so that the kernel
+    does not even track connections. `tracked`: from a node whose only rule has it track them, which
+    every node of a cluster does. `beside`: past the Service, under the same rules.
+    """
+    ways = {
+        "connect": (NODE, (vip, 80)),
+        "direct": (PLAIN, ("10.245.1.10", 8080)),
+        "tracked": (TRACKED, ("10.246.1.10", 8080)),
+        "beside": (NODE, ("10.244.1.10", 8080)),
     }
+    times: dict[str, list[float]] = {way: [] for way in ways}
+    with netns.socket_in(netns.path_of(CLIENT), socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("", 8080))
+        listener.listen(16)
+        for _ in range(ROUNDS):
+            clients = {way: _sockets(node) for way, (node, _) in ways.items()}
+            for n in range(CONNECTS):
+                for way, (_, to) in ways.items():
+                    with clients[way][n] as client:
+                        start = time.perf_counter_ns()
+                        client.connect(to)
+                        times[way].append((time.perf_counter_ns() - start) / 1e3)
+                        listener.accept()[0].close()
+    figures = {}
+    for way, taken in times.items():
+        taken.sort()
+        figures[f"{way}_p50_us"] = taken[len(taken) // 2]
+        figures[f"{way}_p99_us"] = taken[len(taken) * 99 // 100]
+    for way in ("direct", "tracked", "beside"):
+        figures[f"connect_to_{way}"] = figures["connect_p50_us"] / figures[f"{way}_p50_us"]
+    return figures
 
 
-_SERVER = """
-import socket
-with socket.create_server(("", 8080), backlog=1024) as listener:
-    print("ready", flush=True)
-    while True:
-        listener.accept()[0].close()
-"""
+def _sockets(node: str) -> list[socket.socket]:
+    """Made before any time is taken; closing resets, so that no TIME_WAIT remains."""
 
+    def make() -> list[socket.socket]:
+        made = [socket.socket() for _ in range(CONNECTS)]
+        for sock in made:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        return made
 
-@contextmanager
-def _server() -> Iterator[None]:
-    """A process of its own accepts, so that the client's times hold nothing of it."""
-    argv = ["ip", "netns", "exec", CLIENT, sys.executable, "-S", "-c", _SERVER]
-    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None and process.stdout.readline() == "ready\n"
-        try:
-            yield
-        finally:
-            process.kill()
-
-
-_last_address = ""
-
-
-def _connect_times(node: str, to: tuple[str, int]) -> list[float]:
-    def run() -> list[float]:
-        times = []
-        for _ in range(CONNECTS):
-            start = time.perf_counter()
-            with socket.create_connection(to, timeout=5):
-                times.append((time.perf_counter() - start) * 1e6)
-        return times
-
-    return netns.call_in(netns.path_of(node), run)
+    return netns.call_in(netns.path_of(node), make)
 
 
 # --- from the API write to the packet ------------------------------------------------------------
@@ -327,14 +348,12 @@ async def three_nodes(mode: str, count: int) -> float:
 
 def run() -> dict[str, Any]:
     """Figures by mode and number of Services."""
-    global _last_address
     present = {c.name for c in capabilities.probe() if c.present}
     modes = [m for m in COMPILE if {"flat": "nftables"}.get(m, m) in present]
     figures: dict[str, Any] = {mode: {} for mode in modes}
     open_world()
     try:
         for count in SIZES:
-            _last_address = next(reversed(services(count).values()))[0].port.cluster_ip
             for mode in modes:
                 with suppress(DataplaneError):
                     figures[mode][str(count)] = asyncio.run(programming(mode, count))

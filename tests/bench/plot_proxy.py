@@ -1,6 +1,6 @@
-"""build/bench/proxy.json as a picture: full sync, one changed endpoint, connects, by Services.
+"""build/bench/proxy.json as a picture: programming, changes, memory, connects, by Services.
 
-Plain SVG, three panels with logarithmic axes: it needs no library, and the README can show it.
+Plain SVG, panels with logarithmic axes: it needs no library, and the README can show it.
 Usage: python tests/bench/plot_proxy.py [OUTPUT.svg]
 """
 
@@ -13,12 +13,23 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parents[2] / "build" / "bench" / "proxy.json"
-COLOURS = {"iptables": "#c0392b", "nftables": "#2471a3", "flat": "#1e8449", "ipvs": "#9a7d0a"}
+COLOURS = {
+    "iptables": "#c0392b",
+    "nftables": "#2471a3",
+    "flat": "#1e8449",
+    "ipvs": "#9a7d0a",
+    "direct": "#777",
+    "tracked": "#bbb",
+}
 PANELS = (
     ("full_s", "full sync, ms", 1000.0),
     ("change_endpoint_s", "one changed endpoint, ms", 1000.0),
+    ("kernel_mib", "kernel memory, MiB", 1.0),
     ("connect_p50_us", "TCP connect p50, µs", 1.0),
 )
+CONNECT = "connect_p50_us"
+WAYS = {"direct": "direct_p50_us", "tracked": "tracked_p50_us"}
+"""Connects without a Service: from a node without rules, and from one that tracks connections."""
 WIDTH, HEIGHT, MARGIN = 320, 240, 48
 
 
@@ -27,11 +38,16 @@ def _scale(values: list[float], length: float) -> tuple[float, float, Any]:
     return low, high, lambda value: (math.log10(value) - low) / (high - low) * length
 
 
+def _points(rows: dict[str, Any], key: str, factor: float) -> list[tuple[int, float]]:
+    """(Services, figure); what came out as nothing cannot stand on a logarithmic axis."""
+    found = [(int(n), row[key] * factor) for n, row in rows.items() if n.isdigit() and key in row]
+    return sorted((n, value) for n, value in found if value > 0)
+
+
 def _panel(figures: dict[str, Any], key: str, title: str, factor: float, left: int) -> str:
-    series = {
-        mode: sorted((int(n), row[key] * factor) for n, row in rows.items() if n.isdigit())
-        for mode, rows in figures.items()
-    }
+    series = {mode: _points(rows, key, factor) for mode, rows in figures.items()}
+    if key == CONNECT:
+        series |= {way: _points(figures["flat"], WAYS[way], factor) for way in WAYS}
     series = {mode: points for mode, points in series.items() if points}
     xs = [x for points in series.values() for x, _ in points]
     ys = [y for points in series.values() for _, y in points]
@@ -58,14 +74,15 @@ def _panel(figures: dict[str, Any], key: str, title: str, factor: float, left: i
 
 def render(figures: dict[str, Any]) -> str:
     """The picture of what `bench_proxy.run` returned."""
-    modes = [mode for mode in COLOURS if mode in figures]
+    modes = [mode for mode in COLOURS if figures.get(mode)]
+    named = modes + list(WAYS)
     panels = "".join(
         _panel({m: figures[m] for m in modes}, key, title, factor, i * WIDTH)
         for i, (key, title, factor) in enumerate(PANELS)
     )
     legend = "".join(
         f'<text x="{MARGIN + i * 90}" y="{HEIGHT - 6}" fill="{COLOURS[mode]}">{mode}</text>'
-        for i, mode in enumerate(modes)
+        for i, mode in enumerate(named)
     )
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH * len(PANELS)}" height="{HEIGHT}"'
