@@ -28,6 +28,10 @@ class Allocator:
         """Whether `owner` may have it: nobody else does."""
         return number not in self._reserved and not (self._used.get(number, set()) - {owner})
 
+    def is_taken(self, number: int, owner: Hashable) -> bool:
+        """Whether somebody else has it for good; reservations don't count."""
+        return bool(self._used.get(number, set()) - {owner})
+
     def reserve(self, number: int) -> None:
         self._reserved[number] = self._reserved.get(number, 0) + 1
 

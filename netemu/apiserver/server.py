@@ -32,6 +32,7 @@ from netemu.apiserver.pipeline.context import Context
 from netemu.apiserver.pipeline.quota import charge
 from netemu.apiserver.progress import Progress
 from netemu.apiserver.registry import Registry
+from netemu.apiserver.strategies.claims import Claims
 from netemu.apiserver.strategies.customresourcedefinition import (
     CustomResourceDefinitionStrategy,
 )
@@ -43,6 +44,7 @@ from netemu.client.kubelet import KubeletApi
 from netemu.client.usage import UsageSource
 from netemu.config.cluster import ClusterConfig
 from netemu.errors import ApiError
+from netemu.store.etcd import EtcdStore
 from netemu.store.protocol import Store
 from netemu.store.sqlite import SqliteStore
 
@@ -54,8 +56,15 @@ def _no_kubelets(node: str) -> KubeletApi:
     raise ApiError("ServiceUnavailable", f'no kubelet of node "{node}" is connected')
 
 
+def _store(config: ClusterConfig, *, fsync: bool) -> Store:
+    """The etcd that the cluster shares with others, or SQLite in its data directory."""
+    if config.etcd_servers:
+        return EtcdStore(config.etcd_servers)
+    return SqliteStore(config.data_dir / "store.db", fsync=fsync)
+
+
 class ApiServer:
-    """One cluster's API. Without `store` it is SQLite in the cluster's data directory."""
+    """One cluster's API. Without `store` it is the one that `config` names."""
 
     def __init__(
         self,
@@ -72,7 +81,7 @@ class ApiServer:
         fsync: bool = False,
     ) -> None:
         self.config = config
-        self.store = store or SqliteStore(config.data_dir / "store.db", fsync=fsync)
+        self.store = store or _store(config, fsync=fsync)
         self.socket = socket or config.api_socket
         self.port = 0
         """The TCP port on loopback, while `run` serves."""
@@ -82,12 +91,18 @@ class ApiServer:
         self.progress = Progress(self.cache)
         self.kubelets = kubelets
         self.usage = usage
-        self._services = ServiceStrategy(config.service_subnets, config.node_port_range)
+        clock = clock or SystemClock()
+        claims = None
+        if isinstance(self.store, EtcdStore):
+            claims = Claims(self.store, self.cache.reach, clock.now)
+        self._services = ServiceStrategy(
+            config.service_subnets, config.node_port_range, claims=claims
+        )
         self.context = Context(
             store=self.store,
             cache=self.cache,
             registry=self.registry,
-            clock=clock or SystemClock(),
+            clock=clock,
             strategies=self._strategies(),
             charge=charge,
         )

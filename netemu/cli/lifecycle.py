@@ -43,6 +43,12 @@ PLURALS = {"dir": "directories", "process": "processes", "netns": "network names
     metavar="CIDR[,CIDR]",
     help="The Services' networks, one a family.  [default: 10.96.0.0/12]",
 )
+@click.option(
+    "--etcd-servers",
+    default=None,
+    metavar="URL[,URL]",
+    help="Keep all objects in this etcd.  [default: a store of its own]",
+)
 @click.option("--no-wait", is_flag=True, help="Don't wait for what -f applies.")
 @click.option(
     "--timeout",
@@ -64,6 +70,7 @@ def up(
     proxy_mode: str | None,
     pod_subnet: str | None,
     service_subnet: str | None,
+    etcd_servers: str | None,
     no_wait: bool,
     timeout: float,
     dry_run: bool,
@@ -80,6 +87,7 @@ def up(
         "--proxy-mode": proxy_mode,
         "--pod-subnet": pod_subnet,
         "--service-subnet": service_subnet,
+        "--etcd-servers": etcd_servers,
     }
     config = load(document, source=source, environment=os.environ, flags=flags)
     objects = [manifest for manifest in manifests if not manifest.is_cluster]

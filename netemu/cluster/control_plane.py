@@ -8,6 +8,7 @@ through: from then on applied means that packets flow.
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 from collections.abc import Callable
 
@@ -17,6 +18,7 @@ from netemu.api.kind import Object
 from netemu.api.kinds import DEPLOYMENTS, NODES
 from netemu.apiserver.kubeconfig import write_kubeconfig
 from netemu.apiserver.server import ApiServer
+from netemu.client.election import LeaderElection
 from netemu.client.informer import Informer
 from netemu.client.kubelet import KubeletApi
 from netemu.cluster.addons import NAMESPACE, apply_addons
@@ -138,17 +140,9 @@ class ControlPlane:
         await self._server.listen(address, API_PORT)
         await self._server.set_endpoint(address, API_PORT)
         write_kubeconfig(config.run_dir / "kubeconfig", self._server.admin_kubeconfig())
-        root_ca = self._server.pki.ca_pem.decode()
-        controllers = Controllers(
-            self._client,
-            config,
-            self._clock,
-            root_ca=root_ca,
-            metrics=self._usage,
-        )
         relay = Relay(address, upstreams=config.upstream_nameservers)
         control = Control(config.run_dir / "control.sock", self._nodes)
-        spawn(group, controllers.run(), name="controllers")
+        spawn(group, self._control(), name="controllers")
         spawn(group, self._nodes.run(), name="nodes")
         hosts = OutsideHosts(config, self._fabric.machines, self._ledger, self._clock)
         spawn(group, hosts.run(), name="outside-hosts")
@@ -156,6 +150,27 @@ class ControlPlane:
         spawn(group, control.run(), name="control")
         await self._nodes.registered.wait()  # before, all resolvers would land on the first node
         await apply_addons(self._client, config)
+
+    async def _control(self) -> None:
+        """Controllers and scheduler: in one cluster's daemon only, where several share an etcd."""
+
+        async def lead() -> None:
+            await Controllers(
+                self._client,
+                self._config,
+                self._clock,
+                root_ca=self._server.pki.ca_pem.decode(),
+                metrics=self._usage,
+            ).run()
+
+        if not self._config.etcd_servers:
+            await lead()
+            return
+        identity = f"{socket.gethostname()}_{self._config.name}"
+        election = LeaderElection(
+            self._client, self._clock, name="kube-controller-manager", identity=identity
+        )
+        await election.run(lead)
 
     async def _wait_ready(self) -> None:
         async with asyncio.TaskGroup() as group:

@@ -107,6 +107,8 @@ class ClusterConfig:
     """Where the resolver sends outside names; empty: this machine's own nameservers."""
     api_port: int = 0
     """Loopback port of the API; 0: a free one."""
+    etcd_servers: tuple[str, ...] = ()
+    """Client URLs of an etcd, which several API servers may share; empty: a store of its own."""
     pod_namespace_names: bool = True
     """Whether pods' namespaces have names below /run/netns, for `ip netns`."""
     timing: TimingConfig = TimingConfig()

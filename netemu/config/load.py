@@ -15,6 +15,7 @@ at once, each with the field, the variable or the flag that it came from.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,6 +52,7 @@ ENVIRONMENT = {
     "NETEMU_DNS_REPLICAS": "dns.replicas",
     "NETEMU_DNS_UPSTREAMS": "dns.upstreams",
     "NETEMU_API_PORT": "api.port",
+    "NETEMU_ETCD_SERVERS": "etcd.external.endpoints",
     "NETEMU_STRICT_IMAGES": "strictImages",
 }
 """Variables and the fields that they set."""
@@ -61,6 +63,7 @@ FLAGS = {
     "--proxy-mode": "proxy.mode",
     "--pod-subnet": "networking.podSubnet",
     "--service-subnet": "networking.serviceSubnet",
+    "--etcd-servers": "etcd.external.endpoints",
 }
 
 
@@ -154,6 +157,7 @@ def _cluster(top: Section) -> ClusterConfig:
         dns_replicas=dns.integer("replicas", default.dns_replicas, 0, 100),
         upstream_nameservers=dns.texts("upstreams"),
         api_port=api.integer("port", default.api_port, 0, 65535),
+        etcd_servers=_etcd_servers(top.section("etcd")),
         pod_namespace_names=top.flag("podNamespaceNames", default.pod_namespace_names),
         timing=_timing(top.section("timing")),
     )
@@ -259,6 +263,18 @@ def _domain(networking: Section, default: str) -> str:
         return domain.lower()
     networking.problem("dnsDomain", f'"{domain}" is not a domain name')
     return default
+
+
+def _etcd_servers(etcd: Section) -> tuple[str, ...]:
+    """kubeadm's `etcd.external.endpoints`; the gateway of etcd is spoken to without TLS."""
+    external = etcd.section("external")
+    urls = external.texts("endpoints")
+    for url in urls:
+        if not re.fullmatch(r"http://[^/\s]+:\d+/?", url):
+            external.problem("endpoints", f'"{url}" is not a URL such as http://127.0.0.1:2379')
+    external.end()
+    etcd.end()
+    return urls
 
 
 def _port_range(networking: Section, default: tuple[int, int]) -> tuple[int, int]:

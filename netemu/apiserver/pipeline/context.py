@@ -63,6 +63,10 @@ class Charge(Protocol):
     async def __call__(self, ctx: Context, kind: Kind, obj: Object, *, dry_run: bool) -> None: ...
 
 
+class ClaimLost(Exception):
+    """Another server just gave away what this write wants."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Context:
     """The store, what is in it, and what the kinds do by themselves."""
@@ -98,6 +102,21 @@ class Context:
         if revision:
             metadata["resourceVersion"] = str(revision)
         return bool(revision)
+
+    async def put_claimed(self, kind: Kind, obj: Object, old: Object | None, expect: int) -> bool:
+        """`put` what the strategy has claimed for it; ClaimLost when another was first."""
+        strategy = self.strategy(kind)
+        if not strategy.shares:
+            return await self.put(kind, obj, expect)
+        try:
+            if not await strategy.claim(self, obj, old):
+                raise ClaimLost
+            try:
+                return await self.put(kind, obj, expect)
+            finally:
+                await strategy.settled(self, obj)
+        except StoreError as error:
+            raise ApiError("InternalError", f"the store failed: {error}") from error
 
     async def remove(self, kind: Kind, entry: Entry) -> bool:
         metadata = entry.object["metadata"]

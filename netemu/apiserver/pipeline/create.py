@@ -7,12 +7,13 @@ from typing import Any
 
 from netemu.api import invalid, meta, names, objectrules
 from netemu.api.kind import Kind, Object
-from netemu.apiserver.pipeline.context import PLAIN, Context, Options
+from netemu.apiserver.pipeline.context import ATTEMPTS, PLAIN, ClaimLost, Context, Options
 from netemu.apiserver.pipeline.ownership import track
 from netemu.apiserver.pipeline.shape import check_shape
 from netemu.errors import ApiError, not_found
 
 _GENERATED_ATTEMPTS = 8
+_CLAIM_SECONDS = 0.05
 
 
 async def create(
@@ -95,6 +96,20 @@ def _initialise(ctx: Context, kind: Kind, obj: Object) -> None:
 
 async def _commit(ctx: Context, kind: Kind, obj: Object, options: Options) -> bool:
     """Admit, validate and store; False when the name is taken."""
+    if not ctx.strategy(kind).shares:
+        return await _try_commit(ctx, kind, obj, options)
+    asked = meta.copy(obj)
+    for _ in range(ATTEMPTS):
+        try:
+            return await _try_commit(ctx, kind, obj, options)
+        except ClaimLost:  # choose again, when the other server's object is there
+            await ctx.clock.sleep(_CLAIM_SECONDS)
+            obj.clear()
+            obj.update(meta.copy(asked))
+    raise ApiError("ServerTimeout", "other servers give away the same numbers: try again")
+
+
+async def _try_commit(ctx: Context, kind: Kind, obj: Object, options: Options) -> bool:
     strategy = ctx.strategy(kind)
     metadata = obj["metadata"]
     if ctx.cache.get(kind, metadata.get("namespace", ""), metadata.get("name", "")) is not None:
@@ -106,7 +121,7 @@ async def _commit(ctx: Context, kind: Kind, obj: Object, options: Options) -> bo
         await ctx.charge(ctx, kind, obj, dry_run=options.dry_run)
         if options.dry_run:
             return True
-        return await ctx.put(kind, obj, 0)
+        return await ctx.put_claimed(kind, obj, None, 0)
     finally:
         strategy.release(ctx, obj)
 

@@ -11,6 +11,7 @@ from netemu.api.kind import Kind, Object
 from netemu.apiserver.pipeline.context import (
     ATTEMPTS,
     PLAIN,
+    ClaimLost,
     Context,
     Options,
     conflict,
@@ -108,7 +109,10 @@ async def _write(
     if is_released(ctx, kind, new):
         removed = await ctx.remove(kind, Entry(new, entry.revision, entry.create_rev))
         return new if removed else None
-    return new if await ctx.put(kind, new, entry.revision) else None
+    try:
+        return new if await ctx.put_claimed(kind, new, old, entry.revision) else None
+    except ClaimLost:
+        return None
 
 
 def is_released(ctx: Context, kind: Kind, obj: Object) -> bool:

@@ -121,6 +121,11 @@ class ClusterIPs:
         taken.append(address)
         return None
 
+    def is_taken(self, address: str, owner: str) -> bool:
+        """Whether a present Service other than `owner` has it."""
+        allocator, number = self._find(address)
+        return allocator is not None and number is not None and allocator.is_taken(number, owner)
+
     def release(self, taken: Iterable[str]) -> None:
         for address in taken:
             allocator, number = self._find(address)

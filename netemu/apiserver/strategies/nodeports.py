@@ -93,9 +93,18 @@ class NodePorts:
             port["nodePort"] = same[protocol] = number
         return []
 
+    def is_taken(self, number: int, owner: str) -> bool:
+        """Whether a present Service other than `owner` has it."""
+        return self._allocator.is_taken(number, owner)
+
     def release(self, taken: Iterable[int]) -> None:
         for number in taken:
             self._allocator.release(number)
+
+
+def numbers(obj: Object) -> set[int]:
+    """Every node port of a Service."""
+    return set(_numbers(obj))
 
 
 def _ports(spec: Object) -> list[Object]:

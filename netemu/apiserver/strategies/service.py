@@ -11,8 +11,9 @@ from netemu.api.invalid import error as invalid_error
 from netemu.api.kind import Cause, Kind, Object
 from netemu.apiserver.cache import Cache
 from netemu.apiserver.pipeline.context import Context
-from netemu.apiserver.strategies.clusterips import ClusterIPs
-from netemu.apiserver.strategies.nodeports import NodePorts
+from netemu.apiserver.strategies.claims import Claims
+from netemu.apiserver.strategies.clusterips import NONE, ClusterIPs
+from netemu.apiserver.strategies.nodeports import NodePorts, numbers
 from netemu.apiserver.strategies.strategy import Strategy
 from netemu.apiserver.watcher import Change
 
@@ -20,7 +21,15 @@ from netemu.apiserver.watcher import Change
 class ServiceStrategy(Strategy):
     returns_deleted = True
 
-    def __init__(self, subnets: tuple[str, ...], port_range: tuple[int, int]) -> None:
+    def __init__(
+        self,
+        subnets: tuple[str, ...],
+        port_range: tuple[int, int],
+        claims: Claims | None = None,
+    ) -> None:
+        """`claims`: with other servers on the same store."""
+        self._claims = claims
+        self.shares = claims is not None
         self._ips = ClusterIPs(subnets)
         self._ports = NodePorts(*port_range)
         self._reserved: dict[int, Reservation] = {}
@@ -59,11 +68,33 @@ class ServiceStrategy(Strategy):
         if causes:
             raise invalid_error("Service", "", meta.name(obj), causes)
 
+    async def claim(self, ctx: Context, obj: Object, old: Object | None) -> bool:
+        fresh = _numbers(obj) - (_numbers(old) if old else set())
+        if self._claims is None or not fresh:
+            return True
+        return await self._claims.take(fresh, meta.key(obj), self._is_taken)
+
+    async def settled(self, ctx: Context, obj: Object) -> None:
+        if self._claims is not None and _numbers(obj):
+            await self._claims.drop(meta.key(obj))
+
+    def _is_taken(self, number: str, owner: str) -> bool:
+        if number.isdigit():
+            return self._ports.is_taken(int(number), owner)
+        return self._ips.is_taken(number, owner)
+
     def release(self, ctx: Context, obj: Object) -> None:
         taken = self._reserved.pop(id(obj), None)
         if taken is not None:
             self._ips.release(taken.addresses)
             self._ports.release(taken.ports)
+
+
+def _numbers(obj: Object) -> set[str]:
+    """Everything of a Service that no other may have."""
+    given = {str(port) for port in numbers(obj)}
+    addresses = (obj.get("spec") or {}).get("clusterIPs") or ()
+    return given | {address for address in addresses if address != NONE}
 
 
 class Reservation:

@@ -11,12 +11,21 @@ class Strategy:
 
     returns_deleted = False
     """Whether DELETE answers with the object; otherwise with a Status."""
+    shares = False
+    """Whether several servers give away the same numbers, so that writes need a `claim`."""
 
     def admit_create(self, ctx: Context, obj: Object) -> None:
         """After defaults, before `prepare`; may reserve what `release` gives back."""
 
     def admit_update(self, ctx: Context, obj: Object, old: Object) -> None:
         """Before an update of anything but a subresource, after `prepare`."""
+
+    async def claim(self, ctx: Context, obj: Object, old: Object | None) -> bool:
+        """Last before the write: False when another server just gave away the same."""
+        return True
+
+    async def settled(self, ctx: Context, obj: Object) -> None:
+        """The write after a `claim` is over, done or not."""
 
     def release(self, ctx: Context, obj: Object) -> None:
         """The write that `admit_…` prepared is over, done or not: drop reservations."""

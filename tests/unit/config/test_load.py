@@ -240,3 +240,12 @@ def test_the_document_is_not_changed() -> None:
     document = {"networking": {"mtu": 1400}}
     load(document, environment={"NETEMU_MTU": "1300"})
     assert document == {"networking": {"mtu": 1400}}
+
+
+def test_etcd_servers_come_as_kubeadm_calls_them_and_as_a_flag() -> None:
+    document = {"etcd": {"external": {"endpoints": ["http://10.0.0.1:2379"]}}}
+    assert load(document).etcd_servers == ("http://10.0.0.1:2379",)
+    flag = {"--etcd-servers": "http://a:2379,http://b:2379"}
+    assert load(document, flags=flag).etcd_servers == ("http://a:2379", "http://b:2379")
+    with pytest.raises(ConfigError, match="--etcd-servers: .* is not a URL such as"):
+        load(flags={"--etcd-servers": "localhost"})
