@@ -25,6 +25,11 @@ BATCH = 64
 RECEIVE = 4096
 MAX_KEPT = 20_000
 """Replies kept; all are dropped when there are more."""
+MAX_BYTES = 16 << 20
+"""Octets of kept replies and their queries: 400 addresses in many orders are 100 kB, and each
+spelling of the name is a query of its own."""
+OVERHEAD = 400
+"""What Python adds to one, about."""
 ROUNDS = 4
 """How often each order of a shuffled reply is sent before new ones are made."""
 MAX_ORDERS = 16
@@ -39,7 +44,8 @@ class UdpListener:
         self.local: tuple[Any, ...] = sock.getsockname()
         self.family = 6 if sock.family == socket.AF_INET6 else 4
         self._kept: dict[bytes, list[Any]] = {}
-        """Query without id → [count, next reply without id, sample, who wants the count]."""
+        """Query without id → [count, next reply without id, sample, who wants the count, size]."""
+        self._bytes = 0
         self._tags: dict[object, set[bytes]] = {}
         self._soon: list[bytes] = []
         """Keys of replies that are good for this second only."""
@@ -95,18 +101,22 @@ class UdpListener:
     def _keep(self, data: bytes, wire: bytes, query: Query, reply: Reply) -> None:
         if len(data) > 512 or (query.edns is not None and query.edns.has_options):
             return
-        if self._inserted >= MAX_KEPT:
-            self.forget()
-        self._inserted += 1
         key = data[2:]
         following: Callable[[], bytes]
         if reply.orders > 1:
-            following = iter(self._orders(query, reply) * ROUNDS).__next__
+            orders = self._orders(query, reply)
+            following = iter(orders * ROUNDS).__next__
+            size = sum(map(len, orders)) + 2 * len(key) + OVERHEAD
         else:
             following = itertools.repeat(wire[2:]).__next__
+            size = len(wire) + 2 * len(key) + OVERHEAD
         if key in self._kept:
             self._drop(key)
-        self._kept[key] = [0, following, reply.sample, reply.repeated]
+        if self._inserted >= MAX_KEPT or self._bytes + size > MAX_BYTES:
+            self.forget()
+        self._inserted += 1
+        self._bytes += size
+        self._kept[key] = [0, following, reply.sample, reply.repeated, size]
         if reply.keep == SECOND:
             if not self._soon:
                 loop = asyncio.get_running_loop()
@@ -133,8 +143,10 @@ class UdpListener:
 
     def _drop(self, key: bytes) -> None:
         kept = self._kept.pop(key, None)
-        if kept is not None and kept[0]:
-            _count(kept, self._mean())
+        if kept is not None:
+            self._bytes -= kept[4]
+            if kept[0]:
+                _count(kept, self._mean())
 
     def _mean(self) -> float:
         return self._hot_seconds / self._hot_count if self._hot_count else 0.0
@@ -154,7 +166,7 @@ class UdpListener:
         self._kept.clear()
         self._tags.clear()
         self._soon.clear()
-        self._inserted = 0
+        self._inserted = self._bytes = 0
 
     def fold(self) -> None:
         """Give the counts of kept replies to the metrics."""

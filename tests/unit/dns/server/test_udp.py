@@ -172,3 +172,21 @@ async def test_a_new_corefile_forgets_all(client):
     assert (await client.ask(NAME)).answer[0].ttl == 30
     assert await client.server.replace(COREFILE.replace(". {", ".:53 {").replace("30", "9"))
     assert (await client.ask(NAME)).answer[0].ttl == 9
+
+
+async def test_kept_replies_take_a_bounded_number_of_octets(client, cluster_ip, monkeypatch):
+    """Each spelling of a name is a query of its own, and a reply may have 64 kB."""
+    listener = client.listener
+    monkeypatch.setattr(udp, "MAX_BYTES", 20 * udp.OVERHEAD)
+    spellings = {
+        "".join(c.upper() if number >> at & 1 else c for at, c in enumerate(NAME))
+        for number in range(64)
+    }
+    for spelling in spellings:
+        assert addresses(await client.ask(spelling)) == ["10.0.0.1"]
+        assert 0 < listener._bytes <= udp.MAX_BYTES
+        assert listener._bytes == sum(kept[4] for kept in listener._kept.values())
+    assert len(listener._kept) < 20
+    client.store.set_service("ns/web", cluster_ip("ns/web", bytes([10, 0, 0, 2])), 1)
+    assert (len(listener._kept), listener._bytes) == (0, 0)
+    assert addresses(await client.ask(NAME)) == ["10.0.0.2"]
