@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import socket
 from collections.abc import Sequence
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,6 +108,8 @@ def query(
 ) -> int:
     """Look NAME up (A and AAAA, or TYPE) as a pod's resolver does, and show each step.
 
+    An address is looked up by its PTR name.
+
     With --from, queries leave from that pod, with its own resolv.conf. With -s alone they leave
     from here, with the search list of namespace -n. Exit code 1 when nothing is found.
     """
@@ -116,6 +119,8 @@ def query(
     from netemu.dns.asking import Asker
     from netemu.dns.stub import walk
 
+    if not kind and _pointer(name) != name:
+        name, kind = _pointer(name), "PTR"
     try:
         types = [wire.type_number(kind)] if kind else [wire.A, wire.AAAA]
         wire.from_text(name)
@@ -162,12 +167,20 @@ def explain_(
         wire.from_text(name)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    found = explain(name, _objects(session, objects), domain=domain, pods=pods)
+    found = explain(_pointer(name), _objects(session, objects), domain=domain, pods=pods)
     state = {True: "exists", None: "exists without records, or is not ours", False: "NXDOMAIN"}
     print(f"{found.name}  {state[found.exists]}")
     for line in found.lines:
         print(f"  {line}")
     return 1 if found.exists is False else 0
+
+
+def _pointer(name: str) -> str:
+    """The reverse name of an address; other names as they are."""
+    try:
+        return f"{ip_address(name).reverse_pointer}."
+    except ValueError:
+        return name
 
 
 def _objects(session: Session, paths: Sequence[Path]) -> list[Object]:

@@ -116,3 +116,14 @@ def test_explain_from_the_cluster_and_from_files(netemu: Run, cluster: Any, spac
 def test_serve_without_objects(netemu: Run) -> None:
     assert netemu("dns", "serve").code == 2
     assert netemu("dns", "serve", "--objects", str(WORLD), "--listen", "x").code == 2
+
+
+def test_an_address_is_its_pointer(netemu: Run, server: str) -> None:
+    done = netemu("dns", "query", "10.96.10.1", "-s", server, "-o", "json")
+    (step,) = json.loads(done.out)["steps"]
+    assert step["name"] == "1.10.96.10.in-addr.arpa."
+    assert step["outcomes"][0]["type"] == "PTR"
+    done = netemu("dns", "explain", "10.96.10.1", "--objects", str(WORLD))
+    assert done.code == 0
+    assert "Service alpha/web" in done.out
+    assert netemu("dns", "explain", "fd00:10:96::4", "--objects", str(WORLD)).code == 0
