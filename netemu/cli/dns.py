@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from netemu.dns.asking import Open
     from netemu.dns.stub import Resolver, Walk
 
+DOMAIN = "cluster.local"
 KINDS = {
     "Namespace": "/api/v1/namespaces",
     "Service": "/api/v1/services",
@@ -80,7 +81,7 @@ def serve(
     "--from", "source", default="", metavar="POD", help="Ask from this pod, node/ or host/."
 )
 @click.option("-s", "--nameserver", default="", metavar="ADDR[:PORT]", help="Ask this server.")
-@click.option("--domain", default="cluster.local", show_default=True, help="The cluster's domain.")
+@click.option("--domain", default="", help="The cluster's domain.  [default: its own]")
 @click.option(
     "--resolver",
     "model",
@@ -147,7 +148,7 @@ def query(
     metavar="FILE|DIR",
     help="Objects from files instead of the cluster's.",
 )
-@click.option("--domain", default="cluster.local", show_default=True, help="The cluster's domain.")
+@click.option("--domain", default="", help="The cluster's domain.  [default: its own]")
 @click.option(
     "--pods",
     type=click.Choice(["disabled", "insecure", "verified"]),
@@ -167,6 +168,7 @@ def explain_(
         wire.from_text(name)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    domain = domain or (DOMAIN if objects else _cluster_domain(session))
     found = explain(_pointer(name), _objects(session, objects), domain=domain, pods=pods)
     state = {True: "exists", None: "exists without records, or is not ours", False: "NXDOMAIN"}
     print(f"{found.name}  {state[found.exists]}")
@@ -202,7 +204,9 @@ def _resolver(
     from netemu.dns.plugins.forward import split_address
     from netemu.dns.stub import Resolver
 
-    space = session.namespace
+    if not nameserver and not source:
+        raise click.UsageError("say where to ask: --from POD, or -s ADDR[:PORT]")
+    space, domain = session.namespace, domain or (_cluster_domain(session) if source else DOMAIN)
     searches = (f"{space}.svc.{domain}", f"svc.{domain}", domain)
     if nameserver:
         try:
@@ -211,8 +215,6 @@ def _resolver(
             raise click.BadParameter(str(error), param_hint="--nameserver") from None
         resolver = Resolver(nameservers=(host,), searches=searches, ndots=5)
         return resolver, _opener(session, source) if source else socket.socket, port
-    if not source:
-        raise click.UsageError("say where to ask: --from POD, or -s ADDR[:PORT]")
     return _of_pod(session, source, searches), _opener(session, source), 53
 
 
@@ -220,24 +222,45 @@ def _of_pod(session: Session, source: str, searches: tuple[str, ...]) -> Resolve
     """The resolv.conf that the kubelet gave the pod; a machine has the cluster's servers."""
     from netemu.cli.podtargets import one_pod
     from netemu.dns.stub import Resolver
-    from netemu.node.kubelet.dnsconfig import compile_resolver, parse
+    from netemu.node.kubelet.dnsconfig import ResolverFile, compile_resolver
 
     service = session.api.get("/api/v1/namespaces/kube-system/services/kube-dns")
-    servers = tuple(service["spec"].get("clusterIPs") or [service["spec"]["clusterIP"]])
-    if source.partition("/")[0] in ("node", "nodes", "no", "host", "hosts"):
-        return Resolver(nameservers=servers, searches=searches, ndots=5)
+    servers = (service["spec"]["clusterIP"],)
     space, slash, name = source.rpartition("/")
+    if space in ("node", "nodes", "no", "host", "hosts"):
+        return Resolver(nameservers=servers, searches=searches, ndots=5)
     if slash and space not in ("pod", "pods", "po"):
         pod = session.api.get(f"/api/v1/namespaces/{space}/pods/{name}")
     else:
         pod = one_pod(session, source)
-    domain = searches[-1]
-    host = Path("/etc/resolv.conf")
-    text = host.read_text(errors="replace") if host.exists() else ""
-    file = compile_resolver(pod, parse(text), cluster_dns=servers, domain=domain).file
+    node = ResolverFile(tuple(_api_addresses(session)))
+    file = compile_resolver(pod, node, cluster_dns=servers, domain=searches[-1]).file
     if not file.nameservers:
         raise CommandFailed(f"pod {source} has no name server in its resolv.conf")
     return Resolver.with_options(file.nameservers, file.searches, file.options)
+
+
+def _api_addresses(session: Session) -> list[str]:
+    """The machine's end of the underlay: it has the API server, and the relay that nodes ask."""
+    path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
+    return [each["addresses"][0] for each in session.api.get(path)["endpoints"]]
+
+
+def _cluster_domain(session: Session) -> str:
+    """The first zone of `kubernetes` in the cluster's Corefile."""
+    import re
+
+    from netemu.errors import ApiError
+
+    try:
+        config = session.api.get("/api/v1/namespaces/kube-system/configmaps/coredns")
+    except ApiError as error:
+        if error.reason != "NotFound":
+            raise
+        return DOMAIN
+    text = (config.get("data") or {}).get("Corefile", "")
+    found = re.search(r"^\s*kubernetes[ \t]+([^\s{]+)", text, re.MULTILINE)
+    return found[1].rstrip(".") if found else DOMAIN
 
 
 def _opener(session: Session, source: str) -> Open:

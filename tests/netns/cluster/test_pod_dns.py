@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-OWN = "default.svc.cluster.local svc.cluster.local cluster.local"
+DOMAIN = "corp.example"
+OWN = f"default.svc.{DOMAIN} svc.{DOMAIN} {DOMAIN}"
 CLUSTER_FIRST = [f"search {OWN}", "nameserver 10.96.0.10", "options ndots:5"]
 
 PODS: dict[str, dict[str, Any]] = {
@@ -28,7 +29,7 @@ PODS: dict[str, dict[str, Any]] = {
     "merged": {
         "dnsConfig": {
             "nameservers": ["10.96.0.10", "192.0.2.1"],
-            "searches": ["cluster.local", "more.example"],
+            "searches": [DOMAIN, "more.example"],
             "options": [{"name": "ndots", "value": "2"}, {"name": "edns0"}],
         }
     },
@@ -52,7 +53,9 @@ PODS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def policies(make_cluster: Callable[..., Any]) -> Any:
-    cluster = make_cluster("poddns", "--nodes", "1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("NETEMU_DNS_DOMAIN", DOMAIN)
+        cluster = make_cluster("poddns", "--nodes", "1")
     container = {"name": "main", "image": "busybox", "command": ["sleep", "infinity"]}
     pods = [
         {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
@@ -103,6 +106,20 @@ def test_the_resolver_of_each_policy(policies: Any) -> None:
     assert found == expected
 
 
+def test_a_query_uses_the_pods_own_resolver(policies: Any) -> None:
+    """`dns query --from` knows what the kubelet wrote, also in a domain that is not the usual."""
+    for name in ("first", "host", "host-first", "node", "merged"):
+        words = [line.split() for line in file(policies, name, "/etc/resolv.conf")]
+        servers = " ".join(word for kind, *rest in words if kind == "nameserver" for word in rest)
+        searches = " ".join(word for kind, *rest in words if kind == "search" for word in rest)
+        done = policies.try_run("dns", "query", f"kubernetes.default.svc.{DOMAIN}.", "--from", name)
+        first = done.stdout.splitlines()[0]
+        assert first.startswith(f"glibc: nameserver {servers} search {searches or '-'} ndots:")
+        assert (done.returncode == 0) == (servers.startswith("10.96.0.10"))
+    done = policies.try_run("dns", "explain", "kubernetes.default")
+    assert "Service default/kubernetes makes it exist" in done.stdout
+
+
 def test_what_was_cut_is_told_by_events(policies: Any) -> None:
     deadline = time.monotonic() + 10
     while True:
@@ -126,7 +143,7 @@ def test_hosts_files(policies: Any) -> None:
     address = policies.get("pod", "named")["status"]["podIP"]
     hosts = file(policies, "named", "/etc/hosts")
     assert hosts[0] == "# Kubernetes-managed hosts file."
-    assert f"{address}\tdb-0.db.default.svc.cluster.local\tdb-0" in hosts
+    assert f"{address}\tdb-0.db.default.svc.{DOMAIN}\tdb-0" in hosts
     assert hosts[-1] == "192.0.2.9\tlegacy\tlegacy.example"
     assert file(policies, "named", "/etc/hostname") == ["db-0"]
     node = policies.get("node", "node-1")["status"]["addresses"][0]["address"]
