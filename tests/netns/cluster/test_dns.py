@@ -184,16 +184,28 @@ class Asking(threading.Thread):
                 self.failed.append(outcome.verdict)
 
 
+def flows(cluster: Any, node: str) -> str:
+    """The node's UDP connections; the answering side's address tells which resolver it is."""
+    listed = cluster.in_node(node, "conntrack", "-L", "-p", "udp", "--dport", "53")
+    return str(listed)
+
+
 def test_a_resolver_dies_under_load(dns: Any) -> None:
     """No look-up fails for longer than the stub's own timeout, and the dead pod is replaced."""
     pods = dns.get("pods", "-n", "kube-system", "-l", "k8s-app=kube-dns")["items"]
-    victim = pods[0]["metadata"]["name"]
+    victim, dead = pods[0]["metadata"]["name"], pods[0]["status"]["podIP"]
+    node = dns.get("pod", "asker")["spec"]["nodeName"]
     asking = Asking()
     asking.start()
     try:
+        deadline = time.monotonic() + 10
+        while f"src={dead} " not in flows(dns, node):
+            assert time.monotonic() < deadline
         dns.run("delete", "pod", victim, "-n", "kube-system", "--grace-period=0", "--force")
         dns.run("rollout", "status", "deployment/coredns", "-n", "kube-system")
-        time.sleep(1)
+        deadline = time.monotonic() + 5  # an entry of its own would live for 30 s and more
+        while f"src={dead} " in flows(dns, node):
+            assert time.monotonic() < deadline
     finally:
         asking.stop.set()
         asking.join()
