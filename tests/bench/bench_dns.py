@@ -296,7 +296,8 @@ def coredns(folder: Path, binary: str) -> dict[str, float]:
             task = spawn(group, api.server.run(ready=ready), name="api")
             await ready.wait()
             await api.fill()
-            endpoint = f"endpoint http://127.0.0.1:{api.server.port}"
+            (folder / "kubeconfig").write_text(api.server.admin_kubeconfig())
+            endpoint = f"kubeconfig {folder}/kubeconfig"
             text = COREFILE.replace(":53 {", f":{PORT} {{").replace(
                 "pods insecure", f"pods insecure\n       {endpoint}"
             )
