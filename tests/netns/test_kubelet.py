@@ -256,6 +256,23 @@ async def test_no_volume_path_leads_out_of_its_volume(cluster: Any, tmp_path: Pa
     assert "secret" not in output
 
 
+async def test_what_its_volumes_lack_is_said_by_the_pod(cluster: Any) -> None:
+    mount = {"name": "v", "mountPath": "/x"}
+    volumes = [{"name": "v", "configMap": {"name": "late"}}]
+    await cluster.create("waits", sh("sleep 1000", volumeMounts=[mount]), volumes=volumes)
+    pod = await cluster.until("waits", lambda p: waiting(p) == "ContainerCreating")
+    assert pod["status"]["hostIP"] == "172.30.0.2"
+    assert "configmap" in await cluster.until_event("waits", "FailedMount")
+    env = [{"name": "UP", "value": "../../../../etc"}]
+    mounts = [{**mount, "subPathExpr": "$(UP)"}]
+    empty = [{"name": "v", "emptyDir": {}}]
+    await cluster.create("out", sh("sleep 1000", env=env, volumeMounts=mounts), volumes=empty)
+    pod = await cluster.until("out", lambda p: waiting(p) == "CreateContainerConfigError")
+    assert "must not contain '..'" in str(kubelets.status_of(pod)["state"])
+    await config_map(cluster, "late", a="now")
+    await cluster.ready("waits")
+
+
 async def test_users_rights_and_working_directories(cluster: Any) -> None:
     context = {"runAsUser": 1234, "runAsGroup": 5678, "readOnlyRootFilesystem": True}
     container = sh(

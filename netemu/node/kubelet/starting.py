@@ -23,6 +23,7 @@ from netemu.node.kubelet.environment import (
 from netemu.node.kubelet.probeports import probed_ports
 from netemu.node.kubelet.states import PROCESS, RUNNING, STAND_IN, STARTING, ContainerState
 from netemu.node.kubelet.states import Termination as End
+from netemu.node.kubelet.volumefiles import SubPathError
 
 if TYPE_CHECKING:
     from netemu.node.kubelet.worker import PodWorker
@@ -46,8 +47,8 @@ async def start_container(worker: PodWorker, state: ContainerState) -> None:
         return
     try:
         environment = await _environment(worker, state)
-        mounts = await worker.volumes.mounts(worker, state)
-    except MissingReference as error:
+        mounts = await worker.volumes.mounts(state, environment)
+    except (MissingReference, SubPathError) as error:
         _not_configured(worker, state, str(error))
         return
     if containerspec.runs_as_root_although_forbidden(pod, state.spec):

@@ -25,6 +25,10 @@ class VolumeError(NetemuError):
         super().__init__(f'MountVolume.SetUp failed for volume "{volume}" : {why}')
 
 
+class SubPathError(NetemuError):
+    """What a mount wants of a volume is not in it: the container cannot be configured."""
+
+
 @dataclass(frozen=True, slots=True)
 class VolumeFile:
     data: bytes

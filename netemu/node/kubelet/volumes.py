@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import stat
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +24,7 @@ from netemu.errors import ApiError
 from netemu.node.kubelet.context import NodeContext
 from netemu.node.kubelet.environment import expand
 from netemu.node.kubelet.states import PROCESS, ContainerState
-from netemu.node.kubelet.volumefiles import VolumeError, write_atomically
+from netemu.node.kubelet.volumefiles import SubPathError, VolumeError, write_atomically
 from netemu.node.kubelet.volumesources import files_of, has_token, signature_of
 from netemu.node.supervisor.view import inside
 
@@ -100,14 +102,14 @@ class PodVolumes:
         kind = next((key for key in volume if key != "name"), "volume")
         raise VolumeError(name, f"volumes of type {kind} need a driver that is not here")
 
-    async def mounts(self, worker: PodWorker, state: ContainerState) -> list[Object]:
-        """What to bind into a container, outer paths before inner ones."""
+    async def mounts(self, state: ContainerState, environment: Mapping[str, str]) -> list[Object]:
+        """What to bind into a container, outer paths before inner ones; or SubPathError."""
         mounts: list[Object] = []
         for mount in state.spec.get("volumeMounts") or ():
             path = self._paths.get(mount["name"])
             if path is None:
                 raise VolumeError(mount["name"], "no such volume in the pod")
-            entry = {"source": _below(path, mount, state), "target": mount["mountPath"]}
+            entry = {"source": _below(path, mount, environment), "target": mount["mountPath"]}
             if mount.get("readOnly"):
                 entry["readonly"] = True
             if any(volume["name"] == mount["name"] for volume in self._later):
@@ -159,22 +161,32 @@ def _empty(path: Path, group: int | None) -> Path:
     return path
 
 
-def _below(path: Path, mount: Object, state: ContainerState) -> str:
+def _below(path: Path, mount: Object, environment: Mapping[str, str]) -> str:
     """The volume, or what `subPath` names in it: never anything outside."""
     sub = mount.get("subPath") or ""
     if mount.get("subPathExpr"):
-        known = {each["name"]: each.get("value") or "" for each in state.spec.get("env") or ()}
-        sub = expand(mount["subPathExpr"], known)
+        sub = expand_sub_path(mount["subPathExpr"], environment)
     if not sub:
         return str(path)
-    if sub.startswith("/") or ".." in sub.split("/"):
-        raise VolumeError(mount["name"], f"subPath {sub!r} must stay inside the volume")
+    if sub.startswith("/"):
+        raise SubPathError(f"error SubPath `{sub}` must not be an absolute path")
+    if ".." in sub.split("/"):
+        raise SubPathError(f"unable to provision SubPath `{sub}`: must not contain '..'")
     target = inside(str(path), sub)
     if not os.path.lexists(target):
         os.makedirs(target, mode=0o755, exist_ok=True)
     return target
 
 
+def expand_sub_path(text: str, environment: Mapping[str, str]) -> str:
+    """`subPathExpr` with the container's variables, all of which must be known."""
+    missing = [name for name in _VARIABLE.findall(text) if name and name not in environment]
+    if missing:
+        raise SubPathError(f"missing value for {', '.join(map(repr, missing))} in {text!r}")
+    return expand(text, environment)
+
+
+_VARIABLE = re.compile(r"\$\$|\$\(([^()]+)\)")
 _HOST_PATH_TYPES = {
     "Directory": (stat.S_ISDIR, "a directory"),
     "File": (stat.S_ISREG, "a file"),
@@ -214,7 +226,9 @@ async def _claimed(worker: PodWorker, name: str, claim: str) -> Path:
     if not source:
         raise VolumeError(name, f'persistentvolume "{volume}" is neither hostPath nor local')
     path = Path(source["path"])
-    path.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.mkdir(parents=True)
+        path.chmod(0o777)  # whoever the pod runs as, as the known local provisioners do
     return path
 
 

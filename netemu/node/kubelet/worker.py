@@ -178,6 +178,7 @@ class PodWorker:
                 self._retry = 0.0
             except (NetemuError, OSError) as error:
                 self._failed(error)
+                await self._say_waiting()
         self.probes.stop_all()
 
     async def _wait(self) -> None:
@@ -209,6 +210,15 @@ class PodWorker:
             self.context.events.warning(self.pod, "FailedCreatePodSandBox", message)
         else:
             self.context.events.warning(self.pod, "FailedSync", f"error syncing pod: {error}")
+
+    async def _say_waiting(self) -> None:
+        """A pod that cannot be set up is seen to be ours: its containers are being created."""
+        if self._in_runtime or self.gone or meta.is_deleting(self.pod):
+            return
+        try:
+            await self.write_status()
+        except NetemuError as error:
+            log.debug("status not written", extra={"kv": {"pod": self.uid, "error": str(error)}})
 
     async def _sync(self) -> None:
         if self.gone or meta.is_deleting(self.pod):
