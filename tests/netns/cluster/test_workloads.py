@@ -93,11 +93,14 @@ def images(cluster: Any, app: str) -> set[str]:
     return {pod["spec"]["containers"][0]["image"] for pod in pods_of(cluster, app)}
 
 
-def test_no_fetch_fails_during_a_rolling_update(work: Any) -> None:
+@pytest.mark.parametrize("mode", ["nftables", "flat", "iptables"])
+def test_no_fetch_fails_during_a_rolling_update(work: Any, mode: str) -> None:
+    work.run("proxy-mode", mode)
+    work.exec("asker", "rm", "-f", "/tmp/stop")
     fetching = work.start("exec", "asker", "--", "sh", "-c", FETCH_FOR_A_WHILE)
-    work.run("patch", "deployment", "web", "-p", _image_patch("nginx:2"))
+    work.run("patch", "deployment", "web", "-p", _image_patch(f"nginx:{mode}"))
     work.run("rollout", "status", "deployment/web", "--timeout", "90s")
-    assert images(work, "web") == {"nginx:2"}
+    assert images(work, "web") == {f"nginx:{mode}"}
     work.exec("asker", "touch", "/tmp/stop")
     out, err = fetching.communicate(timeout=30)
     assert fetching.returncode == 0, out + err
