@@ -43,10 +43,11 @@ from netemu.proxy.nftables import compile_nftables
 SIZES = [int(n) for n in os.environ.get("NETEMU_BENCH_SERVICES", "10 100 1000 5000").split()]
 ENDPOINTS, RUNS, CONNECTS, ROUNDS = 5, 3, 200, 10
 RUN = Path("/run/netemu")
-NODE, PLAIN, TRACKED, CLIENT = "bench-node", "bench-plain", "bench-tracked", "bench-client"
-TRACK = (
-    b"table ip track { chain c { type filter hook output priority 0; ct state invalid drop; }; }"
-)
+NODE, PLAIN, CLIENT = "bench-node", "bench-plain", "bench-client"
+TRACKED, SINGLE = "bench-tracked", "bench-single"
+TRACK = b"table ip t { chain c { type filter hook output priority 0; ct state invalid drop; }; }"
+TRANSLATE = b"""table ip t { chain c { type nat hook output priority -100;
+    ip daddr 10.96.0.1 tcp dport 80 dnat to 10.247.1.10:8080; }; }"""
 VIEW = NodeView(
     name="node-1", address="172.30.0.2", local_cidr="10.244.0.0/16", service_cidrs=("10.96.0.0/12",)
 )
@@ -185,49 +186,52 @@ async def _changes(backend: Any, before: dict[str, tuple[Service, ...]]) -> dict
 # --- connections -------------------------------------------------------------------------------
 
 
+NETWORKS = {NODE: "10.244.1", PLAIN: "10.245.1", TRACKED: "10.246.1", SINGLE: "10.247.1"}
+
+
 def open_world() -> None:
-    """One server: behind the node at 10.244.1.10, behind a node without rules at 10.245.1.10, and
-    behind one that only tracks connections at 10.246.1.10."""
+    """One server, at .10 of a network to each of four nodes: the one with the proxy's rules, one
+    without any, one that only tracks connections, one with a single rule that translates."""
     with netns_directory.machine_lock(RUN):
         netns_directory.prepare(RUN)
-    for name in (NODE, PLAIN, TRACKED, CLIENT):
+    for name in (*NETWORKS, CLIENT):
         netns.create(name).close()
-    commands = f"""
-        link add n0 netns {NODE} type veth peer name eth0 netns {CLIENT}
-        -n {NODE} link set lo up\n-n {NODE} link set n0 up\n-n {NODE} addr add 10.244.1.1/24 dev n0
-        -n {NODE} route add default via 10.244.1.10
-        -n {CLIENT} link set lo up\n-n {CLIENT} link set eth0 up
-        -n {CLIENT} addr add 10.244.1.10/24 dev eth0
-        link add n0 netns {PLAIN} type veth peer name eth1 netns {CLIENT}
-        -n {PLAIN} link set n0 up\n-n {PLAIN} addr add 10.245.1.1/24 dev n0
-        -n {CLIENT} link set eth1 up\n-n {CLIENT} addr add 10.245.1.10/24 dev eth1
-        link add n0 netns {TRACKED} type veth peer name eth2 netns {CLIENT}
-        -n {TRACKED} link set n0 up\n-n {TRACKED} addr add 10.246.1.1/24 dev n0
-        -n {CLIENT} link set eth2 up\n-n {CLIENT} addr add 10.246.1.10/24 dev eth2
-    """
-    for command in commands.strip().splitlines():
+    commands = [f"-n {CLIENT} link set lo up", f"-n {NODE} link set lo up"]
+    for n, (name, network) in enumerate(NETWORKS.items()):
+        commands += [
+            f"link add n0 netns {name} type veth peer name eth{n} netns {CLIENT}",
+            f"-n {name} link set n0 up",
+            f"-n {name} addr add {network}.1/24 dev n0",
+            f"-n {name} route add default via {network}.10",
+            f"-n {CLIENT} link set eth{n} up",
+            f"-n {CLIENT} addr add {network}.10/24 dev eth{n}",
+        ]
+    for command in commands:
         subprocess.run(["ip", *command.split()], check=True)
-    netns.run_blocking(netns.path_of(TRACKED), ["nft", "-f", "-"], stdin=TRACK)
+    for name, rules in ((TRACKED, TRACK), (SINGLE, TRANSLATE)):
+        netns.run_blocking(netns.path_of(name), ["nft", "-f", "-"], stdin=rules)
 
 
 def close_world() -> None:
-    for name in (NODE, PLAIN, TRACKED, CLIENT):
+    for name in (*NETWORKS, CLIENT):
         netns.delete(netns.path_of(name))
     with netns_directory.machine_lock(RUN):
         netns_directory.give_back(RUN)
 
 
 def connects(vip: str) -> dict[str, float]:
-    """Microseconds of a TCP connect by four ways in turns, all from this one process.
+    """Microseconds of a TCP connect by five ways in turns, all from this one process.
 
     `connect`: through the Service `vip`. `direct`: from a node without rules, so that the kernel
     does not even track connections. `tracked`: from a node whose only rule has it track them, which
-    every node of a cluster does. `beside`: past the Service, under the same rules.
+    every node of a cluster does. `single`: through one lone DNAT rule, the least that any proxy of
+    this kind costs. `beside`: past the Service, under the same rules.
     """
     ways = {
         "connect": (NODE, (vip, 80)),
         "direct": (PLAIN, ("10.245.1.10", 8080)),
         "tracked": (TRACKED, ("10.246.1.10", 8080)),
+        "single": (SINGLE, ("10.96.0.1", 80)),
         "beside": (NODE, ("10.244.1.10", 8080)),
     }
     times: dict[str, list[float]] = {way: [] for way in ways}
@@ -249,7 +253,7 @@ def connects(vip: str) -> dict[str, float]:
         taken.sort()
         figures[f"{way}_p50_us"] = taken[len(taken) // 2]
         figures[f"{way}_p99_us"] = taken[len(taken) * 99 // 100]
-    for way in ("direct", "tracked", "beside"):
+    for way in ("direct", "tracked", "single", "beside"):
         figures[f"connect_to_{way}"] = figures["connect_p50_us"] / figures[f"{way}_p50_us"]
     return figures
 

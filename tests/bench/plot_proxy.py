@@ -19,7 +19,7 @@ COLOURS = {
     "flat": "#1e8449",
     "ipvs": "#9a7d0a",
     "direct": "#777",
-    "tracked": "#bbb",
+    "one rule": "#bbb",
 }
 PANELS = (
     ("full_s", "full sync, ms", 1000.0),
@@ -28,8 +28,8 @@ PANELS = (
     ("connect_p50_us", "TCP connect p50, µs", 1.0),
 )
 CONNECT = "connect_p50_us"
-WAYS = {"direct": "direct_p50_us", "tracked": "tracked_p50_us"}
-"""Connects without a Service: from a node without rules, and from one that tracks connections."""
+WAYS = {"direct": "direct_p50_us", "one rule": "single_p50_us"}
+"""Connects without a proxy: from a node without rules, and through one lone DNAT rule."""
 WIDTH, HEIGHT, MARGIN = 320, 240, 48
 
 
