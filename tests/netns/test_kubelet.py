@@ -306,6 +306,21 @@ async def test_processes_may_be_shared(cluster: Any) -> None:
     assert "sleep 1111" in output and "sleep 2222" in output
 
 
+async def test_a_debugger_sees_the_processes_of_its_target(cluster: Any) -> None:
+    await cluster.create("p", sh("sleep 1111"), sh("sleep 2222"))
+    pod = await cluster.ready("p")
+    target = pod["spec"]["containers"][0]["name"]
+    look = "cat /proc/[0-9]*/cmdline | tr '\\0' ' '"
+    debug = {"name": "debug", "targetContainerName": target, "image": "busybox"}
+    debug |= sh(look)
+    pod = {**pod, "spec": {**pod["spec"], "ephemeralContainers": [debug]}}
+    await cluster.client.update(PODS, pod, subresource="ephemeralcontainers")
+    await cluster.until("p", lambda p: ended(p, "debug"))
+    seen = await logs(cluster, "p", container="debug")
+    assert "sleep 1111" in seen and "sleep 2222" not in seen
+    await cluster.ready("p")
+
+
 async def test_an_ephemeral_container_joins_a_running_pod(cluster: Any) -> None:
     await cluster.create("p", {"image": "nginx"})
     await cluster.ready("p")

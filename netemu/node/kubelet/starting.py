@@ -166,6 +166,9 @@ async def _run(
     state.runtime = PROCESS
     mounts = [*mounts, worker.volumes.termination_file(worker, state)]
     spec = containerspec.process_spec(pod, state, resolved, environment, mounts, around)
+    target = worker.states.get(state.spec.get("targetContainerName") or "")
+    if target is not None and target.alive and target.runtime == PROCESS:
+        spec["pids_of"] = target.id  # a debugger sees the processes that it was sent to
     return await runtime.start_process(spec)
 
 

@@ -32,15 +32,18 @@ class Starter:
         self._own_pid = os.open("/proc/self/ns/pid", os.O_RDONLY)
         self._null = os.open("/dev/null", os.O_RDWR)
 
-    def container(self, spec: Message, pod: Pod, cgroups: list[str]) -> Started:
-        """Fork one container; it runs once `report` is closed without a word."""
+    def container(self, spec: Message, pod: Pod, cgroups: list[str], pids: int) -> Started:
+        """Fork one container; it runs once `report` is closed without a word.
+
+        It joins the PID namespace of the process `pids`, or gets its own for 0.
+        """
         started = Started()
         streams, ends = self._streams(spec, started)
         spec = {**spec, "cgroups": cgroups}
         spaces = launch.Spaces(pod.net, pod.uts, pod.ipc)
         facts = {"hostname": pod.hostname, "files": pod.files}
         report, child_report = os.pipe()
-        shared = os.pidfd_open(pod.pause) if pod.pause else -1
+        shared = os.pidfd_open(pids) if pids else -1
         if shared >= 0:
             kernel.setns(shared, kernel.NEWPID)
         else:

@@ -210,7 +210,9 @@ class Supervisor:
         pod = self._pods[spec["pod"]]
         container = self._containers[spec["id"]] = self._record(spec)
         container.cgroups = self._groups.create(container.id, limits)
-        started = self._starter.container(spec, pod, container.cgroups)
+        target = self._containers.get(spec.get("pids_of") or "")
+        pids = target.pid if target and target.state in _ALIVE else pod.pause
+        started = self._starter.container(spec, pod, container.cgroups, pids)
         container.pid = started.pid
         container.stdin, container.terminal = started.stdin, started.terminal
         self._by_pid[started.pid] = container
