@@ -161,6 +161,9 @@ def _scalar_fits(value: Any, kind: type, node: Node) -> bool:
     return False
 
 
+_ZERO = {"string": "", "integer": 0, "number": 0, "boolean": False, "int-or-string": 0}
+
+
 def _is_base64(text: str) -> bool:
     try:
         binascii.a2b_base64(text, strict_mode=bool(text))
@@ -206,7 +209,7 @@ class _Walk:
             if not value:
                 return value if self.custom else None
             return [
-                self.value(inner, node.element, f"{path}[{index}]", struct)
+                self._item(inner, node.element, f"{path}[{index}]", struct)
                 for index, inner in enumerate(value)
             ]
         if _scalar_fits(value, value.__class__, node):
@@ -215,6 +218,12 @@ class _Walk:
         if shape == "quantity" and scalar and quantity.is_valid(value):
             return quantity.canonical(value)
         return self._mismatch(value, node, path, struct)
+
+    def _item(self, value: Any, node: Node, path: str, struct: str) -> Any:
+        """One of a list. Go reads a null there as the zero value of its type."""
+        if value is None and not (self.custom and not path.startswith("metadata")):
+            return {} if node.shape == "struct" else _ZERO.get(node.shape)
+        return self.value(value, node, path, struct)
 
     def _struct(self, value: dict[str, Any], node: Node, path: str) -> dict[str, Any]:
         made = {}

@@ -15,6 +15,7 @@ from netemu.apiserver.auth.rbac import Attributes
 from netemu.apiserver.auth.user import User
 from netemu.apiserver.http.call import Call
 from netemu.apiserver.http.objects import read_object
+from netemu.apiserver.pipeline.shape import check_shape
 from netemu.errors import ApiError
 
 Answer = Callable[[Call, Object], Object]
@@ -25,10 +26,8 @@ async def review(call: Call, kind: Kind) -> web.StreamResponse:
     answer = _ANSWERS.get(kind.kind)
     if answer is None:
         raise ApiError("MethodNotAllowed", f"{kind.kind} cannot be created")
-    obj = await read_object(call, kind)
+    obj = check_shape(kind, await read_object(call, kind), call.options())
     spec = obj.get("spec") or {}
-    if not isinstance(spec, dict):
-        raise ApiError("BadRequest", "spec must be an object")
     metadata = obj.get("metadata") or {}
     return call.json({**obj, "metadata": metadata, "status": answer(call, spec)}, status=201)
 
@@ -38,7 +37,7 @@ def _self_access(call: Call, spec: Object) -> Object:
 
 
 def _access(call: Call, spec: Object) -> Object:
-    extra = {key: tuple(values) for key, values in (spec.get("extra") or {}).items()}
+    extra = {key: tuple(values or ()) for key, values in (spec.get("extra") or {}).items()}
     user = User(
         name=spec.get("user") or "",
         groups=tuple(spec.get("groups") or ()),
@@ -61,15 +60,15 @@ def _attributes(spec: Object) -> Attributes:
         message = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
         raise ApiError("Invalid", f"spec: Invalid value: {message}")
     if path:
-        return Attributes(verb=path.get("verb", ""), path=path.get("path", ""))
+        return Attributes(verb=path.get("verb") or "", path=path.get("path") or "")
     assert found is not None
     return Attributes(
-        verb=found.get("verb", ""),
-        group=found.get("group", ""),
-        resource=found.get("resource", ""),
-        subresource=found.get("subresource", ""),
-        namespace=found.get("namespace", ""),
-        name=found.get("name", ""),
+        verb=found.get("verb") or "",
+        group=found.get("group") or "",
+        resource=found.get("resource") or "",
+        subresource=found.get("subresource") or "",
+        namespace=found.get("namespace") or "",
+        name=found.get("name") or "",
     )
 
 

@@ -161,3 +161,14 @@ def test_merge_metadata_reaches_the_nodes() -> None:
     assert (containers.list_type, containers.keys) == ("map", ("name",))
     assert (containers.merge_key, containers.strategies) == ("name", {"merge"})
     assert schema.of_kind(DEPLOYMENTS).fields["spec"].fields["selector"].atomic
+
+
+def test_null_in_a_list_is_the_zero_value_as_in_go() -> None:
+    pod = {
+        "metadata": {"ownerReferences": [None], "finalizers": [None]},
+        "spec": {"containers": [None]},
+    }
+    checked = schema.check(PODS, pod)
+    assert not checked.errors
+    assert checked.clean["metadata"] == {"ownerReferences": [{}], "finalizers": [""]}
+    assert checked.clean["spec"] == {"containers": [{}]}
