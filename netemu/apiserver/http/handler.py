@@ -14,6 +14,7 @@ from netemu.api.kind import CREATE_ONLY, Kind
 from netemu.api.metrics import METRICS
 from netemu.apiserver.http import lists, objects, subresources, watches
 from netemu.apiserver.http.call import Call, Head, failure
+from netemu.apiserver.http.compression import compressed
 from netemu.apiserver.http.documents import serve_document
 from netemu.apiserver.http.metrics import read_metrics
 from netemu.apiserver.http.negotiation import OBJECT, form_of
@@ -58,7 +59,7 @@ class Handler:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            return await self._answer(request)
+            return await compressed(request, await self._answer(request))
         except ApiError as error:
             return failure(error)
         except (asyncio.CancelledError, ConnectionError):

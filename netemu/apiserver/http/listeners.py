@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from netemu.apiserver.server import ApiServer
 
 _KEEPALIVE = 75.0
+_MOST_HEADER = 64 * 1024
+"""Bytes of a request line or a header: selectors and tokens may be long."""
 _BACKLOG = 1024
 _HANDSHAKE_SECONDS = 10.0
 _PORT_FILE = "api.port"
@@ -48,6 +50,8 @@ class Listeners:
             keepalive_timeout=_KEEPALIVE,
             handler_cancellation=True,
             access_log=None,
+            max_line_size=_MOST_HEADER,
+            max_field_size=_MOST_HEADER,
         )
         self.port = 0
         """The TCP port on loopback, once listening."""
