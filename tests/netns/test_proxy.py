@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -208,6 +209,31 @@ async def test_a_switch_leaves_nothing_of_the_old_mode(path: str) -> None:
             assert marks[old] not in rules, f"{old} -> {new}"
         await here.apply(endpoints("web", "10.244.1.6"))
         assert "10.244.1.6" in await here.rules()
+
+
+async def test_a_connection_outlives_every_switch(path: str) -> None:
+    """Through the Service, between two processes on the node."""
+    capabilities.require("iptables", "nftables")
+    walk = every_switch(["iptables", "nftables", "flat"] + (["ipvs"] if _has_ipvs() else []))
+    for command in ("addr add 10.244.1.5/32 dev lo", "route add 10.96.0.0/12 dev lo"):
+        await netns.run(path, ["ip", *command.split()])
+    with netns.socket_in(path, socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.bind(("10.244.1.5", 8080))
+        listener.listen()
+        async with cluster(path, walk[0]) as here:
+            await here.apply(service(), endpoints("web", "10.244.1.5"))
+            with netns.socket_in(path, socket.AF_INET, socket.SOCK_STREAM) as client:
+                client.settimeout(5)
+                client.connect(("10.96.0.20", 80))
+                server, _ = listener.accept()
+                with server:
+                    server.settimeout(5)
+                    for mode in walk[1:]:
+                        await here.proxy.set_mode(mode)
+                        client.sendall(b"there")
+                        assert server.recv(5, socket.MSG_WAITALL) == b"there", mode
+                        server.sendall(b"back")
+                        assert client.recv(4, socket.MSG_WAITALL) == b"back", mode
 
 
 @pytest.mark.parametrize(("old", "new"), [("iptables", "flat"), ("nftables", "iptables")])
