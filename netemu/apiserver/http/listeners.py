@@ -43,6 +43,7 @@ class Listeners:
     def __init__(self, server: ApiServer) -> None:
         self._server = server
         self._listening: list[asyncio.Server] = []
+        self._sniffers: set[Sniffer] = set()
         handler = Handler(server)
         self._http = QuickServer(
             handler,
@@ -99,7 +100,7 @@ class Listeners:
         return int(tcp.sockets[0].getsockname()[1])
 
     def _sniffer(self) -> Sniffer:
-        return Sniffer(self._http, self._on_spdy)
+        return Sniffer(self._http, self._on_spdy, self._sniffers)
 
     def _on_spdy(self, transport: asyncio.Transport, head: bytes, rest: bytes) -> None:
         connection = SpdyConnection(transport, rest)
@@ -110,5 +111,7 @@ class Listeners:
         """End all connections."""
         for listening in self._listening:
             listening.close()
+        for sniffer in tuple(self._sniffers):
+            sniffer.close()
         await self._http.shutdown(_FINISH_SECONDS)
         self._server.socket.unlink(missing_ok=True)

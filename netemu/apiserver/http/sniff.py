@@ -21,20 +21,29 @@ class Sniffer(asyncio.Protocol):
         self,
         factory: Callable[[], asyncio.BaseProtocol],
         on_spdy: Callable[[asyncio.Transport, bytes, bytes], None],
+        waiting: set[Sniffer],
     ) -> None:
-        self._factory, self._on_spdy = factory, on_spdy
+        """`waiting` has the sniffers that still wait for a header."""
+        self._factory, self._on_spdy, self._waiting = factory, on_spdy, waiting
         self._data = b""
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._waiting.add(self)
         loop = asyncio.get_running_loop()
         self._timer = loop.call_later(_HEADER_SECONDS, self._too_slow)
 
     def connection_lost(self, error: Exception | None) -> None:
         self._stop_timer()
 
+    def close(self) -> None:
+        """The server stops: nobody will read what comes."""
+        self._stop_timer()
+        self._transport.abort()
+
     def _stop_timer(self) -> None:
+        self._waiting.discard(self)
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
