@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
@@ -10,6 +11,7 @@ from aiohttp import web
 from netemu.api import meta, versions
 from netemu.api.kind import Kind, Object
 from netemu.apiserver.auth.escalation import RBAC
+from netemu.apiserver.auth.gate import attributes_of
 from netemu.apiserver.http import body
 from netemu.apiserver.http.call import Call, success
 from netemu.apiserver.http.deleteoptions import delete_options
@@ -24,6 +26,16 @@ from netemu.client.protocol import APPLY_PATCH
 from netemu.errors import ApiError
 
 _AT_ONCE = 100
+_CREATED_BY_UPDATE = frozenset(
+    (
+        *(("", plural) for plural in ("services", "endpoints", "events", "limitranges")),
+        *((RBAC, kind) for kind in ("roles", "rolebindings")),
+        *((RBAC, kind) for kind in ("clusterroles", "clusterrolebindings")),
+        ("coordination.k8s.io", "leases"),
+        ("events.k8s.io", "events"),
+    )
+)
+"""The kinds whose strategy upstream says AllowCreateOnUpdate."""
 
 
 async def get_object(call: Call, kind: Kind) -> web.StreamResponse:
@@ -57,10 +69,26 @@ async def update_object(call: Call, kind: Kind) -> web.StreamResponse:
     obj = await read_object(call, kind)
     _check_names(call, kind, obj)
     call.server.gate.check_grant(call.user, kind, obj)
+    if _creates(call, kind, obj):
+        done = await create(call.ctx, kind, info.namespace, obj, call.options())
+        return call.answer(renderer.one(done), status=201)
     done = await update(
         call.ctx, kind, info.namespace, obj, call.options(), subresource=info.subresource
     )
     return call.answer(renderer.one(done))
+
+
+def _creates(call: Call, kind: Kind, obj: Object) -> bool:
+    """Whether a PUT makes a new object: for some kinds only, and for who may create them."""
+    info, metadata = call.info, obj["metadata"]
+    if (kind.group, kind.plural) not in _CREATED_BY_UPDATE or info.subresource:
+        return False
+    if metadata.get("resourceVersion") or metadata.get("uid"):
+        return False  # he means one that was there
+    if call.ctx.cache.get(kind, info.namespace, info.name) is not None:
+        return False
+    call.server.gate.check(call.user, attributes_of(replace(info, verb="create", name="")))
+    return True
 
 
 def _check_names(call: Call, kind: Kind, obj: Object) -> None:
