@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 from netemu.api import meta
 from netemu.api.invalid import error as invalid_error
-from netemu.api.invalid import invalid
-from netemu.api.kind import Kind, Object
+from netemu.api.invalid import forbidden
+from netemu.api.kind import Cause, Kind, Object
+from netemu.api.podspec.rules import check_pod_spec
 from netemu.apiserver.pipeline.context import (
     ATTEMPTS,
     PLAIN,
@@ -41,8 +42,8 @@ async def update(
     """Replace the present object by `obj`, which is the pipeline's from here on."""
     name = obj["metadata"]["name"]
     if not obj["metadata"].get("resourceVersion") and not kind.unconditional_update:
-        message = "must be specified for an update"
-        cause = invalid("metadata.resourceVersion", "0x0", message)
+        message = "Invalid value: 0x0: must be specified for an update"  # Go's way to write a zero
+        cause = Cause("metadata.resourceVersion", "FieldValueInvalid", message)
         raise invalid_error(kind.kind, kind.group, name, [cause])
     wire = obj if obj["metadata"].get("resourceVersion") else None
 
@@ -92,6 +93,8 @@ async def _replace(
             strategy.admit_update(ctx, new, old)
         if subresource in ("", "status"):
             validate(kind, new, old, subresource)
+        elif subresource in PARTS_OF_SPEC:
+            _check_part(kind, new, old)
         if kind.has_generation and subresource != "status" and _spec_changed(kind, new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         return await _write(ctx, kind, entry, new, options)
@@ -171,6 +174,19 @@ def _with_ephemeral_containers(new: Object, old: Object) -> Object:
         message = "spec.ephemeralContainers: Forbidden: existing ephemeral containers may not be"
         raise ApiError("Invalid", f"{message} removed")
     return {**old, "ephemeralContainers": wanted} if wanted else old
+
+
+def _check_part(kind: Kind, new: Object, old: Object) -> None:
+    """The pod must be valid with its new part; debug containers stay as they were added."""
+    kind.default(new)
+    causes = check_pod_spec(new["spec"])
+    now = {c.get("name"): c for c in new["spec"].get("ephemeralContainers") or ()}
+    for container in old["spec"].get("ephemeralContainers") or ():
+        if now.get(container["name"]) != container:
+            message = "existing ephemeral containers may not be changed"
+            causes.append(forbidden("spec.ephemeralContainers", message))
+    if causes:
+        raise invalid_error(kind.kind, kind.group, meta.name(new), causes)
 
 
 def _with_resources(new: Object, old: Object) -> Object:

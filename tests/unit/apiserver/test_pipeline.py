@@ -252,3 +252,39 @@ async def test_a_listener_that_fails_does_not_stop_the_server(client, server, ca
     await client.create(CONFIG_MAPS, {"metadata": {"name": "a", "namespace": "default"}})
     assert (await client.get(CONFIG_MAPS, "a", "default"))["metadata"]["name"] == "a"
     assert "a listener failed" in caplog.text
+
+
+async def test_debug_containers_and_resizes_must_be_valid(client, http):
+    spec = {"containers": [{"name": "c", "image": "nginx"}]}
+    await client.create(PODS, {"metadata": {"name": "p", "namespace": "default"}, "spec": spec})
+
+    async def refused(subresource: str, spec: dict) -> str:
+        with pytest.raises(ApiError) as raised:
+            await http.patch(PODS, "p", "default", {"spec": spec}, subresource=subresource)
+        assert raised.value.reason == "Invalid"
+        return str(raised.value)
+
+    debug = {"name": "d", "image": "busybox"}
+    wrong = [{**debug, "name": "No Name"}]
+    assert "spec.ephemeralContainers[0].name" in await refused(
+        "ephemeralcontainers", {"ephemeralContainers": wrong}
+    )
+    part = {"ephemeralContainers": [debug]}
+    done = await http.patch(PODS, "p", "default", {"spec": part}, subresource="ephemeralcontainers")
+    assert done["spec"]["ephemeralContainers"][0]["terminationMessagePath"]
+    again = await http.patch(
+        PODS, "p", "default", {"spec": done["spec"]}, subresource="ephemeralcontainers"
+    )
+    assert again["spec"] == done["spec"]
+    changed = {"ephemeralContainers": [{**debug, "image": "other"}]}
+    assert "may not be changed" in await refused("ephemeralcontainers", changed)
+    little = {"containers": [{"name": "c", "resources": {"limits": {"cpu": "-1"}}}]}
+    assert "must be greater than or equal to 0" in await refused("resize", little)
+
+
+async def test_an_update_without_a_revision_is_refused_in_go_words(http):
+    lease = {"metadata": {"name": "l", "namespace": "default"}, "spec": {"holderIdentity": "x"}}
+    made = await http.create(LEASES, lease)
+    del made["metadata"]["resourceVersion"]
+    with pytest.raises(ApiError, match="Invalid value: 0x0: must be specified for an update"):
+        await http.update(LEASES, made)
