@@ -15,6 +15,7 @@ from netemu.controllers import podstate
 from netemu.controllers.conditions import Condition, find, with_condition
 from netemu.controllers.job import indexes
 from netemu.controllers.job.counting import Counts
+from netemu.controllers.replicas import BURST
 
 _FIRST_BACKOFF, _LAST_BACKOFF = 10.0, 600.0
 NO_LIMIT = 2**31 - 1
@@ -147,7 +148,7 @@ def plan(job: Object, pods: Sequence[Object], counts: Counts, now: float) -> Ste
     missing = wanted - len(active) - (leaving if _waits_for_leaving(job) else 0)
     wait = backoff_left(pods, now) if missing > 0 else 0.0
     return Step(
-        create=0 if wait else max(0, missing),
+        create=0 if wait else min(max(0, missing), BURST),  # the new pods wake us for more
         conditions=tuple(conditions),
         again=_sooner(wait or None, _deadline_left(job, now)),
     )

@@ -15,6 +15,7 @@ from netemu.api.kind import Object
 from netemu.api.meta import is_deleting
 from netemu.controllers import podstate
 from netemu.controllers.intorpercent import resolve
+from netemu.controllers.replicas import BURST
 from netemu.controllers.statefulset.identity import ordinal_of, revision_of, start_ordinal
 
 
@@ -57,15 +58,16 @@ def view_of(owner: Object, pods: Sequence[Object], now: float) -> View:
     start = start_ordinal(owner)
     replicas = owner["spec"].get("replicas")
     wanted = range(start, start + (1 if replicas is None else int(replicas)))
-    slots: dict[int, Object | None] = dict.fromkeys(wanted)
+    # Two thousand million replicas may be asked for; a look never sees more free slots than BURST.
+    slots: dict[int, Object | None] = dict.fromkeys(wanted[: len(pods) + BURST])
     condemned = []
     for pod in pods:
-        if ordinal_of(pod) in slots:
+        if ordinal_of(pod) in wanted:
             slots[ordinal_of(pod)] = pod
         else:
             condemned.append(pod)
     condemned.sort(key=ordinal_of, reverse=True)
-    return View(owner=owner, slots=slots, condemned=tuple(condemned), now=now)
+    return View(owner=owner, slots=dict(sorted(slots.items())), condemned=tuple(condemned), now=now)
 
 
 def is_running_and_ready(pod: Object) -> bool:

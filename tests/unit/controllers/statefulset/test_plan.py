@@ -43,6 +43,15 @@ def rolling(**more):
 PARALLEL = {"podManagementPolicy": "Parallel"}
 
 
+def test_an_absurd_number_of_replicas_is_started_bit_by_bit():
+    absurd = owner(2**31 - 1, **PARALLEL)
+    first = plan(view_of(absurd, [], 0.0), "a")
+    assert first.create == list(range(500))
+    far = pod("1000000:r:a")
+    view = view_of(absurd, [far], 0.0)
+    assert not view.condemned and list(view.slots)[-1] == 1_000_000
+
+
 @pytest.mark.parametrize(
     ("replicas", "spec", "pods", "create", "delete"),
     [
