@@ -1,4 +1,4 @@
-"""The machine may be busy: generated tests are judged by what they find, not by their time."""
+"""What unit tests of several packages share: an etcd of the test's own."""
 
 import contextlib
 import os
@@ -11,12 +11,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, settings
-
-settings.register_profile(
-    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow], max_examples=60
-)
-settings.load_profile("patient")
 
 
 @pytest.fixture

@@ -1,5 +1,7 @@
 """Strict reading: places of errors, go-yaml's scalars, hostile input."""
 
+import re
+
 import pytest
 import yaml
 from hypothesis import given
@@ -126,14 +128,17 @@ def test_too_large() -> None:
         decode(b"x" * (MAX_BYTES + 1), "f.yaml")
 
 
+NUMBER = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?|[-+]?0[box][0-9a-fA-F]+")
+TEXT = st.text().filter(lambda text: not NUMBER.fullmatch(text))
+"""PyYAML, of YAML 1.1, leaves some texts bare that are numbers for go-yaml and for us: 0E0."""
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**50), 2**50) | st.text(),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    st.none() | st.booleans() | st.integers(-(2**50), 2**50) | TEXT,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXT, inner, max_size=4),
     max_leaves=15,
 )
 
 
-@given(st.dictionaries(st.text(), JSON, max_size=4))
+@given(st.dictionaries(TEXT, JSON, max_size=4))
 def test_reads_what_yaml_writes(value: dict[str, object]) -> None:
     text = yaml.safe_dump(value)
     documents, errors = parse(text, "f.yaml")
