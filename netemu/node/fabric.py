@@ -239,6 +239,18 @@ class Fabric:
             fabric.request([*self._routes(machine), add_port_entry(machine.port, machine.mac)])
         wait_forwarding(fabric, SWITCH, [machine_link.PORT, *(machine.port for machine in new)])
         self._introduce(new)
+        self._announce_pool()
+
+    def _announce_pool(self) -> None:
+        """Lead load balancers' addresses to the first node: every node's proxy serves them."""
+        pool = self._config.load_balancer_pool
+        nodes = [machine for machine in self._machines.values() if machine.role == "node"]
+        if not pool or not nodes:
+            return
+        family = [address for address in nodes[0].addresses if (":" in address) == (":" in pool)]
+        if family:
+            route = add_route(pool, SWITCH, gateway=family[0], onlink=True)
+            self._sockets[""].request([route])
 
     def _routes(self, machine: Machine) -> list[bytes]:
         """Routes to addresses that lie outside the wire's own networks."""
@@ -283,6 +295,8 @@ class Fabric:
             netns.delete(machine.netns)
             self._owned.discard(machine.netns)
             self._ledger.forget("netns", path=machine.netns)
+        if machine.role == "node":
+            self._announce_pool()
         self._save()
 
     def _save(self) -> None:

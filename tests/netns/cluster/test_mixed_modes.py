@@ -1,0 +1,86 @@
+"""One cluster, another proxy mode on each node; a load balancer's address from outside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CLUSTER = """
+apiVersion: netemu.dev/v1
+kind: Cluster
+nodes:
+  - name: node-1
+    proxyMode: iptables
+  - name: node-2
+    proxyMode: nftables
+  - name: node-3
+    proxyMode: flat
+networking:
+  nodeSubnet: 172.30.210.0/24
+  loadBalancerPool: 203.0.113.0/28
+hosts:
+  - name: outside
+    address: 172.30.210.100
+"""
+OBJECTS = """
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: web}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: nginx}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec:
+  type: LoadBalancer
+  selector: {app: web}
+  ports: [{port: 80, nodePort: 30080}]
+"""
+
+
+@pytest.fixture(scope="module")
+def mixed(make_cluster: Callable[..., Any], tmp_path_factory: Any) -> Any:
+    file: Path = tmp_path_factory.mktemp("mixed") / "cluster.yaml"
+    file.write_text(CLUSTER)
+    cluster = make_cluster("mixed", "-f", str(file))
+    cluster.run("apply", "-f", "-", stdin=OBJECTS)
+    return cluster
+
+
+def answers(cluster: Any, where: str, url: str) -> set[str]:
+    """The first lines of what 15 fetches bring: which pods answered."""
+    script = f"for i in $(seq 15); do wget -q -T 2 -t 1 -O - {url} | head -n 1; done"
+    done = cluster.exec(where, "sh", "-c", script)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.splitlines())
+
+
+def test_every_node_serves_the_service_in_its_own_mode(mixed: Any) -> None:
+    assert mixed.run("proxy-mode").splitlines() == [
+        "node-1 iptables",
+        "node-2 nftables",
+        "node-3 flat",
+    ]
+    for pod in mixed.get("pods", "-l", "app=web")["items"]:
+        assert len(answers(mixed, pod["metadata"]["name"], "http://web")) >= 2
+    for node in mixed.get("nodes")["items"]:
+        address = node["status"]["addresses"][0]["address"]
+        assert len(answers(mixed, "host/outside", f"http://{address}:30080")) >= 2
+    assert "KUBE-SVC-" in mixed.in_node("node-1", "iptables-save")
+    tables = [mixed.in_node(f"node-{n}", "nft", "list", "tables") for n in (2, 3)]
+    assert "kube-proxy" in tables[0] and "netemu-flat" not in tables[0]
+    assert "netemu-flat" in tables[1] and "kube-proxy" not in tables[1]
+
+
+def test_a_load_balancers_address_is_reached_from_outside(mixed: Any) -> None:
+    service = mixed.get("service", "web")
+    (ingress,) = service["status"]["loadBalancer"]["ingress"]
+    assert ingress["ip"].startswith("203.0.113.")
+    assert len(answers(mixed, "host/outside", f"http://{ingress['ip']}")) >= 2
