@@ -96,9 +96,12 @@ def owner_reference(owner: Object, resource: Resource) -> dict[str, Any]:
     }
 
 
+_LAST = 253_402_300_799
+
+
 def timestamp(seconds: float) -> str:
-    """metav1.Time: RFC 3339, UTC, whole seconds."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    """metav1.Time: RFC 3339, UTC, whole seconds; the year 9999 at most."""
+    return datetime.fromtimestamp(min(seconds, _LAST), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def micro_timestamp(seconds: float) -> str:

@@ -27,17 +27,21 @@ class TaintEviction(Controller):
     def __init__(self, context: ControllerContext) -> None:
         super().__init__(context)
         self._default = context.config.timing.pod_toleration
+        self._first_seen: dict[str, float] = {}
+        """When a pod was first seen to be on a tainted node."""
         self.nodes = self.watch(kinds.NODES, self._node_keys)
         self.pods = self.watch(kinds.PODS, self._pod_keys)
 
     def _node_keys(self, old: Object | None, new: Object | None) -> Iterable[str]:
         taints = no_execute(new)
-        if new is None or not taints or taints == no_execute(old):
-            return ()
+        if new is None or taints == no_execute(old):
+            return ()  # also when they go: what was counted down starts anew with the next
         return [key(pod) for pod in self.pods.by_index(BY_NODE, name(new))]
 
     def _pod_keys(self, old: Object | None, new: Object | None) -> Iterable[str]:
         if new is None or is_deleting(new):
+            if gone := new or old:
+                self._first_seen.pop(key(gone), None)
             return ()
         node = self.nodes.get(new["spec"].get("nodeName") or "")
         return (key(new),) if node is not None and no_execute(node) else ()
@@ -45,9 +49,13 @@ class TaintEviction(Controller):
     async def reconcile(self, key: str) -> float | None:
         pod = self.pods.get(key)
         if pod is None or is_deleting(pod) or is_finished(pod):
+            self._first_seen.pop(key, None)
             return None
-        node = self.nodes.get(pod["spec"].get("nodeName") or "")
-        wait = evict_in(pod, no_execute(node), self.clock.now(), self._default)
+        now, node = self.clock.now(), self.nodes.get(pod["spec"].get("nodeName") or "")
+        since = self._first_seen.setdefault(key, now)
+        wait = evict_in(pod, no_execute(node), now, self._default, since)
+        if wait is None:
+            self._first_seen.pop(key, None)
         if wait is None or wait > 0:
             return wait
         text = f"Marking for deletion Pod {key}"

@@ -96,9 +96,16 @@ def _seconds_tolerated(
 
 
 def evict_in(
-    pod: Object, taints: Iterable[Taint], now: float, default_toleration: float
+    pod: Object,
+    taints: Iterable[Taint],
+    now: float,
+    default_toleration: float,
+    since: float | None = None,
 ) -> float | None:
-    """Seconds until the pod has to go, 0 or less: now; None: it may stay."""
+    """Seconds until the pod has to go, 0 or less: now; None: it may stay.
+
+    `since`: when the taints were first seen; those that people add do not say it themselves.
+    """
     tolerations = pod["spec"].get("tolerations") or ()
     waits = []
     for taint in taints:
@@ -107,7 +114,9 @@ def evict_in(
         seconds = _seconds_tolerated(tolerations, taint, default_toleration)
         if seconds is not None:
             added = taint.get("timeAdded")
-            waits.append((seconds_of(added) if added else now) + seconds - now)
+            waits.append(
+                (seconds_of(added) if added else now if since is None else since) + seconds - now
+            )
     return min(waits, default=None)
 
 

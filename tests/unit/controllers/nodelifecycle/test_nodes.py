@@ -84,3 +84,11 @@ def test_eviction_times():
     assert evict_in(pod(), [{**taint, "effect": "NoSchedule"}], 1000, 300) is None
     gone = {"key": "node.kubernetes.io/unreachable", "effect": "NoExecute"}
     assert evict_in(pod(), [{**gone, "timeAdded": timestamp(1000)}], 1100, 300) == 200
+
+
+def test_a_taint_without_a_time_counts_from_when_it_was_seen():
+    taint = {"key": "a", "effect": "NoExecute"}
+    toleration = {"key": "a", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 2}
+    pod = {"spec": {"tolerations": [toleration]}}
+    assert evict_in(pod, [taint], 100.0, 300.0, 100.0) == 2.0
+    assert evict_in(pod, [taint], 103.0, 300.0, 100.0) == -1.0
