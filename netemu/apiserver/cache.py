@@ -21,7 +21,7 @@ from netemu.apiserver.collection import Collection
 from netemu.apiserver.registry import Registry, key_of, prefix_of
 from netemu.apiserver.watcher import Change, Entry, Selection, Watcher
 from netemu.errors import ApiError
-from netemu.store.protocol import CompactedError, Event, Store
+from netemu.store.protocol import CompactedError, Event, Store, StoreError
 
 log = logging.getLogger(__name__)
 
@@ -150,6 +150,19 @@ class Cache:
                 await future
         except TimeoutError:
             raise too_large(revision, self.revision) from None
+
+    async def catch_up(self) -> None:
+        """Wait until everything is here that anybody has committed by now.
+
+        What a read without a resourceVersion promises:
+        https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list
+        """
+        if self._store.shared:
+            try:
+                newest = await self._store.newest()
+            except StoreError as error:
+                raise ApiError("InternalError", f"the store failed: {error}") from error
+            await self.reach(newest)
 
     async def watch(self, selection: Selection, revision: int, *, most: int = 0) -> Watcher:
         """A watcher that has all changes after `revision` waiting, and gets those to come."""

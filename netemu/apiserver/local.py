@@ -40,11 +40,13 @@ class LocalClient:
         )
 
     async def get(self, resource: Resource, name: str, namespace: str = "") -> Object:
+        await self._ctx.cache.catch_up()
         return self._ctx.find(self._ctx.registry.of(resource), namespace, name).object
 
     async def list(
         self, resource: Resource, namespace: str = "", *, labels: str = "", fields: str = ""
     ) -> ObjectList:
+        await self._ctx.cache.catch_up()
         kind = self._ctx.registry.of(resource)
         chosen = select(kind, namespace, labels, fields)
         entries = self._ctx.cache.of(kind).selected(chosen)

@@ -57,7 +57,7 @@ class EtcdStore:
     async def open(self) -> None:
         timeout = aiohttp.ClientTimeout(total=None, connect=_SECONDS)
         self._session = aiohttp.ClientSession(timeout=timeout, read_bufsize=1 << 20)
-        self._revision = await self._newest()
+        self._revision = await self.newest()
         self._opened.set()
 
     async def close(self) -> None:
@@ -78,6 +78,14 @@ class EtcdStore:
     @property
     def revision(self) -> int:
         return self._revision
+
+    @property
+    def shared(self) -> bool:
+        return True
+
+    async def newest(self) -> int:
+        found = await self._post("kv/range", {"key": _text("/"), "limit": 1, "keys_only": True})
+        return int(found["header"]["revision"])
 
     @property
     def compacted(self) -> int:
@@ -112,7 +120,7 @@ class EtcdStore:
         return Range(rows, at, more)
 
     async def history(self, prefix: str, after: int) -> list[Event]:
-        newest = await self._newest()
+        newest = await self.newest()
         if after > newest:
             raise FutureRevisionError(after, newest)
         if after < self._compacted:  # etcd itself would still show the event at the floor
@@ -137,10 +145,6 @@ class EtcdStore:
         except CompactedError:
             return  # another server was faster
         self._compacted = max(self._compacted, revision)
-
-    async def _newest(self) -> int:
-        found = await self._post("kv/range", {"key": _text("/"), "limit": 1, "keys_only": True})
-        return int(found["header"]["revision"])
 
     async def _reach(self, revision: int) -> None:
         """Wait until the watch has brought everything up to `revision`."""

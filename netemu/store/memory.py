@@ -36,6 +36,13 @@ class MemoryStore:
         return self._index.revision
 
     @property
+    def shared(self) -> bool:
+        return False
+
+    async def newest(self) -> int:
+        return self._index.revision
+
+    @property
     def compacted(self) -> int:
         return self._compacted
 

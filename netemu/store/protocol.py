@@ -91,6 +91,13 @@ class Store(Protocol):
         """The newest revision whose events were delivered."""
 
     @property
+    def shared(self) -> bool:
+        """Whether others write to it as well: what was delivered need not be the newest then."""
+
+    async def newest(self) -> int:
+        """The revision of the last commit of all, which may not have been delivered yet."""
+
+    @property
     def compacted(self) -> int:
         """History is complete after this revision."""
 

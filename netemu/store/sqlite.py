@@ -76,6 +76,13 @@ class SqliteStore:
         return self._revision
 
     @property
+    def shared(self) -> bool:
+        return False
+
+    async def newest(self) -> int:
+        return self._revision
+
+    @property
     def compacted(self) -> int:
         return self._compacted
 

@@ -75,6 +75,8 @@ class Handler:
     ) -> bytes | None:
         """The object that a plain GET asks for, as JSON; None when it is not as simple as that."""
         info = parse("GET", path, {})
+        if self._server.store.shared:
+            return None
         if not info.name or info.subresource or info.verb != "get":
             return None
         kind = self._server.registry.find(info.group, info.version, info.plural)
@@ -106,7 +108,10 @@ class Handler:
         kind = self._server.registry.find(info.group, info.version, info.plural)
         if kind is None or (info.namespace and not kind.namespaced and kind.plural != "namespaces"):
             raise ApiError("NotFound", UNKNOWN_PATH, details={})
-        return await self._verb(call, kind)(call, kind)
+        verb = self._verb(call, kind)
+        if not query.get("resourceVersion"):
+            await self._server.cache.catch_up()
+        return await verb(call, kind)
 
     def _verb(self, call: Call, kind: Kind) -> Verb:
         info = call.info

@@ -178,6 +178,7 @@ class Cluster:
 
     async def open(self) -> None:
         await self.server.open()
+        self.server.context.random.seed(1)  # a failure found by hypothesis must come again
         self.client = LaggingClient(self.server.context, self.server.progress)
         self.client.lag = self.lag
         self.informers = Informers(self.client)
@@ -356,6 +357,14 @@ class Driver:
 
     def do(self, coroutine: Any) -> Any:
         return self._loop.run_until_complete(coroutine)
+
+    def do_to_present(self, coroutine: Any) -> None:
+        """Act on an object that was seen a moment ago: the cluster may have removed it since."""
+        try:
+            self.do(coroutine)
+        except ApiError as error:
+            if error.reason != "NotFound":
+                raise
 
     def turns(self, count: int) -> None:
         """Let everybody run for so many turns of the loop: half-done states come to light."""

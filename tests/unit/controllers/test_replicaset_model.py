@@ -53,7 +53,9 @@ def test_replicaset_follows_its_model(driver, make):
             pods = self.pods()
             if pods:
                 pod = pods[which % len(pods)]
-                self.driver.do(self.client.delete(kinds.PODS, pod["metadata"]["name"], "default"))
+                self.driver.do_to_present(
+                    self.client.delete(kinds.PODS, pod["metadata"]["name"], "default")
+                )
             self.driver.turns(turns)
 
         @rule(which=st.integers(0, 10), turns=st.integers(0, 30))
@@ -63,7 +65,9 @@ def test_replicaset_follows_its_model(driver, make):
                 pod = pods[which % len(pods)]
                 patch = {"status": {"phase": "Failed"}}
                 where = pod["metadata"]["name"], "default"
-                self.driver.do(self.client.patch(kinds.PODS, *where, patch, subresource="status"))
+                self.driver.do_to_present(
+                    self.client.patch(kinds.PODS, *where, patch, subresource="status")
+                )
             self.driver.turns(turns)
 
         @rule(turns=st.integers(0, 30))

@@ -34,6 +34,11 @@ async def test_a_lost_race_changes_nothing_and_tells_the_present_revision(store:
     assert store.revision == first.revision
 
 
+async def test_the_newest_revision_is_the_last_commits(store: Store):
+    done = await store.txn("/a", 0, b"0")
+    assert await store.newest() == done.revision
+
+
 async def test_two_writers_of_one_key_one_wins(store: Store):
     at = (await store.txn("/a", 0, b"0")).revision
     done = await asyncio.gather(*(store.txn("/a", at, b"%d" % i) for i in range(20)))

@@ -47,7 +47,13 @@ async def test_two_servers_share_everything(etcd: str, tmp_path):
                 for number in range(10)
             )
         )
-        newest = await one.list(CONFIG_MAPS)
-        assert len(next(o for o in newest.items if meta.name(o) == "c0")["data"]) == 20
+        # Each acknowledged write is seen by a read that starts after it, at whichever server.
+        for client in clients:
+            newest = await client.list(CONFIG_MAPS)
+            assert len(next(o for o in newest.items if meta.name(o) == "c0")["data"]) == 20
+        for number in range(50):
+            fresh = {"metadata": {"name": f"fresh-{number}", "namespace": "default"}}
+            await one.create(CONFIG_MAPS, fresh)
+            assert await two.get(CONFIG_MAPS, f"fresh-{number}", "default")
         for task in tasks:
             task.cancel()

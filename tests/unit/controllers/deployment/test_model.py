@@ -89,7 +89,9 @@ def test_deployment_follows_its_model(driver, make):
             pods = self.active()
             if pods:
                 pod = pods[which % len(pods)]
-                self.driver.do(self.client.delete(kinds.PODS, pod["metadata"]["name"], "default"))
+                self.driver.do_to_present(
+                    self.client.delete(kinds.PODS, pod["metadata"]["name"], "default")
+                )
                 self.floor = max(0, self.floor - 1)
 
         @rule()

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from netemu.api import kinds
 from netemu.api.meta import name
-from netemu.errors import ApiError
 
 SETTINGS = settings(
     max_examples=20,
@@ -70,8 +67,7 @@ def test_statefulset_follows_its_model(driver, make):
         @rule(which=st.integers(0, 5), turns=st.integers(0, 80))
         def delete_one(self, which, turns):
             if which in self.pods():
-                with contextlib.suppress(ApiError):  # the controller may be first
-                    self.driver.do(self.client.delete(kinds.PODS, f"web-{which}", "default"))
+                self.driver.do_to_present(self.client.delete(kinds.PODS, f"web-{which}", "default"))
                 self.holes.add(which)
             self.driver.turns(turns)
 
