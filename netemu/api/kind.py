@@ -109,10 +109,11 @@ class Kind(Resource):
     """One declaration a kind; the whole API follows from it."""
 
     singular: str = ""
+    """Where that is not the kind in small letters."""
     short_names: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     storage: str = ""
-    """Key prefix below /registry where Kubernetes keeps it: `pods`, `services/specs`, `minions`."""
+    """Its key prefix below /registry where that is not the plural: `services/specs`, `minions`."""
     aliases: tuple[tuple[str, str], ...] = ()
     """Further (group, version) under which the same objects are served."""
     versions: tuple[Kind, ...] = field(default=(), compare=False, repr=False)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
-from typing import Any
+from typing import Any, NamedTuple
 
 from netemu.api import quantity
 from netemu.api.amounts import pod_amounts
@@ -55,89 +55,74 @@ def refusals(ranges: Iterable[Object], resource: Resource, obj: Object) -> list[
     found = list(ranges)
     if resource.plural == "persistentvolumeclaims":
         requests = ((obj.get("spec") or {}).get("resources") or {}).get("requests") or {}
-        return _check_all(found, "PersistentVolumeClaim", _parsed(requests), {})
+        return _check_all(found, _Asked("PersistentVolumeClaim", _parsed(requests), {}))
     if resource.plural != "pods":
         return []
     refused = []
     for container in _containers(obj):
         own = container.get("resources") or {}
-        requests, limits = _parsed(own.get("requests")), _parsed(own.get("limits"))
-        refused += _check_all(found, "Container", requests, limits)
+        amounts = (_parsed(own.get(key)) for key in ("requests", "limits"))
+        refused += _check_all(found, _Asked("Container", *amounts))
     whole = [
         {k: Fraction(v, 1000) if k == "cpu" else Fraction(v) for k, v in amounts.items()}
         for amounts in (pod_amounts(obj["spec"], "requests"), pod_amounts(obj["spec"], "limits"))
     ]
-    return refused + _check_all(found, "Pod", whole[0], whole[1])
+    return refused + _check_all(found, _Asked("Pod", *whole))
 
 
 def _parsed(amounts: Mapping[str, Any] | None) -> dict[str, Fraction]:
     return {name: quantity.parse(str(text)) for name, text in (amounts or {}).items()}
 
 
-def _check_all(
-    ranges: Iterable[Object],
-    type_: str,
-    requests: Mapping[str, Fraction],
-    limits: Mapping[str, Fraction],
-) -> list[str]:
+class _Asked(NamedTuple):
+    """What one Container, Pod or PersistentVolumeClaim asks for: resource → amount."""
+
+    type: str
+    requests: Mapping[str, Fraction]
+    limits: Mapping[str, Fraction]
+
+
+def _check_all(ranges: Iterable[Object], asked: _Asked) -> list[str]:
     refused = []
-    for item in _items(ranges, type_):
+    for item in _items(ranges, asked.type):
         for name, text in (item.get("min") or {}).items():
-            refused += _check_min(name, str(text), type_, requests, limits)
+            refused += _check_min(name, str(text), asked)
         for name, text in (item.get("max") or {}).items():
-            refused += _check_max(name, str(text), type_, requests, limits)
+            refused += _check_max(name, str(text), asked)
         for name, text in (item.get("maxLimitRequestRatio") or {}).items():
-            refused += _check_ratio(name, str(text), type_, requests, limits)
+            refused += _check_ratio(name, str(text), asked)
     return refused
 
 
-def _check_min(
-    name: str,
-    text: str,
-    type_: str,
-    requests: Mapping[str, Fraction],
-    limits: Mapping[str, Fraction],
-) -> list[str]:
-    what = f"minimum {name} usage per {type_} is {text}"
-    if name not in requests:
+def _check_min(name: str, text: str, asked: _Asked) -> list[str]:
+    what = f"minimum {name} usage per {asked.type} is {text}"
+    if name not in asked.requests:
         return [f"{what}. No request is specified"]
     least = quantity.parse(text)
-    for side, amounts in (("request", requests), ("limit", limits)):
+    for side, amounts in (("request", asked.requests), ("limit", asked.limits)):
         if name in amounts and amounts[name] < least:
             return [f"{what}, but {side} is {quantity.format(amounts[name], _family(text))}"]
     return []
 
 
-def _check_max(
-    name: str,
-    text: str,
-    type_: str,
-    requests: Mapping[str, Fraction],
-    limits: Mapping[str, Fraction],
-) -> list[str]:
-    what = f"maximum {name} usage per {type_} is {text}"
-    if name not in limits and type_ != "PersistentVolumeClaim":
+def _check_max(name: str, text: str, asked: _Asked) -> list[str]:
+    what = f"maximum {name} usage per {asked.type} is {text}"
+    if name not in asked.limits and asked.type != "PersistentVolumeClaim":
         return [f"{what}. No limit is specified"]
     most = quantity.parse(text)
-    for side, amounts in (("limit", limits), ("request", requests)):
+    for side, amounts in (("limit", asked.limits), ("request", asked.requests)):
         if name in amounts and amounts[name] > most:
             return [f"{what}, but {side} is {quantity.format(amounts[name], _family(text))}"]
     return []
 
 
-def _check_ratio(
-    name: str,
-    text: str,
-    type_: str,
-    requests: Mapping[str, Fraction],
-    limits: Mapping[str, Fraction],
-) -> list[str]:
-    what = f"{name} max limit to request ratio per {type_} is {text}"
-    asked, limit = requests.get(name), limits.get(name)
-    if not asked or limit is None:
+def _check_ratio(name: str, text: str, asked: _Asked) -> list[str]:
+    what = f"{name} max limit to request ratio per {asked.type} is {text}"
+    request, limit = asked.requests.get(name), asked.limits.get(name)
+    if not request or limit is None:
         missing = "no limit is specified" if limit is None else "no request is specified"
         return [f"{what}, but {missing}"]
-    ratio = limit / asked
+    ratio = limit / request
     if ratio > quantity.parse(text):
         return [f"{what}, but provided ratio is {float(ratio):f}"]
     return []

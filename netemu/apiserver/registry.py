@@ -64,8 +64,7 @@ class Registry:
 
 def prefix_of(kind: Kind) -> str:
     """Where the objects of a kind are stored, as Kubernetes lays out its etcd."""
-    where = kind.storage or (f"{kind.group}/{kind.plural}" if "." in kind.group else kind.plural)
-    return f"/registry/{where}/"
+    return f"/registry/{kind.storage or kind.plural}/"
 
 
 def key_of(kind: Kind, namespace: str, name: str) -> str:

@@ -8,15 +8,15 @@ from collections.abc import Sequence
 import click
 
 from netemu.api.kind import Object
+from netemu.cli import options
 from netemu.cli.api import APPLY_PATCH
 from netemu.cli.durations import DURATION
 from netemu.cli.manifests import Manifest, read_objects
-from netemu.cli.output import check_callback
 from netemu.cli.session import ObjectCommand, Session, pass_session
 from netemu.cli.settle import settle
 from netemu.cli.targets import Target
 from netemu.cli.threeway import LAST_APPLIED, difference, last_applied, merge, with_last_applied
-from netemu.cli.writing import DRY_RUNS, Written, write_all
+from netemu.cli.writing import Written, write_all
 from netemu.errors import ApiError
 
 MANAGER = "kubectl-client-side-apply"
@@ -32,7 +32,7 @@ ATTEMPTS = 5
     required=True,
     help="File, directory, or - for standard input.",
 )
-@click.option("-R", "--recursive", is_flag=True, help="Directories with what is below them.")
+@options.recursive
 @click.option("--no-wait", is_flag=True, help="Return as soon as the API has the objects.")
 @click.option(
     "--timeout",
@@ -41,22 +41,8 @@ ATTEMPTS = 5
     show_default=True,
     help="How long to wait for workloads and nodes.",
 )
-@click.option(
-    "--dry-run",
-    type=click.Choice(DRY_RUNS),
-    default="none",
-    is_flag=False,
-    flag_value="client",
-    help="Say what would be done; `server` also has it checked.",
-)
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    default="",
-    callback=check_callback,
-    help="Print the objects: yaml, json, name.",
-)
+@options.dry_run("Say what would be done; `server` also has it checked.")
+@options.output("Print the objects: yaml, json, name.")
 @click.option("--server-side", is_flag=True, help="Merge in the server (server-side apply).")
 @click.option("--force-conflicts", is_flag=True, help="With --server-side: take fields over.")
 @click.option("--field-manager", default="kubectl", help="With --server-side: the fields' owner.")

@@ -8,13 +8,13 @@ from typing import Any
 import click
 
 from netemu.api.kind import Object
+from netemu.cli import options
 from netemu.cli.failures import CommandFailed
 from netemu.cli.lazy import Entry, LazyGroup
 from netemu.cli.manifests import read_objects
-from netemu.cli.output import check_callback
 from netemu.cli.session import Session, shared_options
 from netemu.cli.targets import Target, of_object
-from netemu.cli.writing import DRY_RUNS, Written, report, write_all
+from netemu.cli.writing import Written, report, write_all
 from netemu.errors import ApiError
 
 KINDS = {
@@ -57,24 +57,10 @@ class CreateGroup(LazyGroup):
 
 @click.group(cls=CreateGroup, invoke_without_command=True)
 @click.option("-f", "--filename", "files", multiple=True, help="File, directory, or -.")
-@click.option("-R", "--recursive", is_flag=True, help="Directories with what is below them.")
+@options.recursive
 @click.option("-n", "--namespace", "namespace", default="", help="Namespace.")
-@click.option(
-    "--dry-run",
-    type=click.Choice(DRY_RUNS),
-    default="none",
-    is_flag=False,
-    flag_value="client",
-    help="Only say what would be created.",
-)
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    default="",
-    callback=check_callback,
-    help="Print the objects: yaml, json, name.",
-)
+@options.dry_run("Only say what would be created.")
+@options.output("Print the objects: yaml, json, name.")
 @click.pass_context
 def create(
     ctx: click.Context,

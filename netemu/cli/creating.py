@@ -9,10 +9,9 @@ from typing import Any
 import click
 
 from netemu.api.kind import Object
+from netemu.cli import options
 from netemu.cli.create import create_one, literals
-from netemu.cli.output import check_callback
 from netemu.cli.session import ObjectCommand, Session, pass_session
-from netemu.cli.writing import DRY_RUNS
 
 _Command = Callable[..., None]
 
@@ -22,21 +21,8 @@ class CreateCommand(ObjectCommand):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        dry_run = click.Option(
-            ("--dry-run",),
-            type=click.Choice(DRY_RUNS),
-            default="none",
-            is_flag=False,
-            flag_value="client",
-            help="Only say what would be created.",
-        )
-        form = click.Option(
-            ("-o", "--output", "form"),
-            default="",
-            callback=check_callback,
-            help="Print the object: yaml, json, name.",
-        )
-        self.params += [dry_run, form]
+        options.dry_run("Only say what would be created.")(self)
+        options.output("Print the object: yaml, json, name.")(self)
 
 
 def pod_template(app: str, image: str, command: tuple[str, ...], restart: str = "") -> Object:

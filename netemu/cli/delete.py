@@ -10,7 +10,7 @@ from typing import NamedTuple
 import click
 
 from netemu.api.kind import Object
-from netemu.cli import targets
+from netemu.cli import options, targets
 from netemu.cli.api import Api
 from netemu.cli.durations import DURATION, WEEK
 from netemu.cli.failures import CommandFailed, api_headline
@@ -19,8 +19,6 @@ from netemu.cli.session import ObjectCommand, Session, pass_session
 from netemu.cli.settle import barrier
 from netemu.cli.targets import Target
 from netemu.errors import ApiError
-
-DRY_RUNS = ("none", "client", "server")
 
 
 class Deleted(NamedTuple):
@@ -33,7 +31,7 @@ class Deleted(NamedTuple):
 @click.command(cls=ObjectCommand)
 @click.argument("resources", nargs=-1, metavar="TYPE [NAME…] | TYPE/NAME…")
 @click.option("-f", "--filename", "files", multiple=True, help="Objects that a manifest names.")
-@click.option("-R", "--recursive", is_flag=True, help="Directories with what is below them.")
+@options.recursive
 @click.option("--all", "everything", is_flag=True, help="All of the type.")
 @click.option("-A", "--all-namespaces", is_flag=True, help="In all namespaces.")
 @click.option("-l", "--selector", "labels", default="", help="Label selector.")
@@ -50,14 +48,7 @@ class Deleted(NamedTuple):
 @click.option("--wait/--no-wait", "wait", default=True, help="Return when they are gone.")
 @click.option("--timeout", type=DURATION, default="0", help="How long to wait; 0: very long.")
 @click.option("--ignore-not-found", is_flag=True, help="A missing object is no error.")
-@click.option(
-    "--dry-run",
-    type=click.Choice(DRY_RUNS),
-    default="none",
-    is_flag=False,
-    flag_value="client",
-    help="Only say what would go.",
-)
+@options.dry_run("Only say what would go.")
 @click.option(
     "-o",
     "--output",

@@ -10,13 +10,12 @@ from typing import Any
 import click
 
 from netemu.api.kind import Object
-from netemu.cli import targets
+from netemu.cli import options, targets
 from netemu.cli.api import TABLE
 from netemu.cli.failures import api_headline
 from netemu.cli.output import (
     TABLE_FORMS,
     as_list,
-    check_callback,
     render,
     without_managed_fields,
 )
@@ -50,14 +49,7 @@ class Wanted:
 @click.option("-A", "--all-namespaces", is_flag=True, help="In all namespaces.")
 @click.option("-l", "--selector", "labels", default="", help="Label selector.")
 @click.option("--field-selector", "fields", default="", help="Field selector.")
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    default="",
-    callback=check_callback,
-    help="wide, yaml, json, name, jsonpath=…, custom-columns=…",
-)
+@options.output("wide, yaml, json, name, jsonpath=…, custom-columns=…")
 @click.option("-w", "--watch", is_flag=True, help="Go on with every change.")
 @click.option("--watch-only", is_flag=True, help="Only the changes.")
 @click.option("--output-watch-events", "events", is_flag=True, help="Show the kind of change.")

@@ -32,10 +32,6 @@ def check(form: str) -> str:
     )
 
 
-def check_callback(ctx: click.Context, param: click.Parameter, value: str) -> str:
-    return check(value or "")
-
-
 def as_list(items: Sequence[Object]) -> Object:
     """What kubectl prints for several objects."""
     return {

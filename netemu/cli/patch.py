@@ -6,10 +6,10 @@ from pathlib import Path
 
 import click
 
-from netemu.cli import targets
+from netemu.cli import options, targets
 from netemu.cli.api import JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH
 from netemu.cli.failures import CommandFailed
-from netemu.cli.output import check_callback, render, without_managed_fields
+from netemu.cli.output import render, without_managed_fields
 from netemu.cli.session import ObjectCommand, Session, pass_session
 from netemu.cli.targets import typed
 from netemu.config.documents import decode, parse
@@ -32,14 +32,7 @@ TYPES = {"strategic": STRATEGIC_MERGE_PATCH, "merge": MERGE_PATCH, "json": JSON_
 @click.option(
     "--subresource", type=click.Choice(("", "status", "scale")), default="", help="Patch this part."
 )
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    default="",
-    callback=check_callback,
-    help="Print the object: yaml, json, name.",
-)
+@options.output("Print the object: yaml, json, name.")
 @pass_session
 def patch(
     session: Session,

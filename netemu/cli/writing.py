@@ -20,7 +20,6 @@ from netemu.cli.session import Session
 from netemu.cli.targets import Target, of_object, typed
 from netemu.errors import ApiError, ManifestError
 
-DRY_RUNS = ("none", "client", "server")
 DRY_RUN_NOTES = {"none": "", "client": " (dry run)", "server": " (server dry run)"}
 
 

@@ -31,9 +31,7 @@ def _count(obj: Object, now: float) -> int:
 CONFIG_MAPS = Kind(
     plural="configmaps",
     kind="ConfigMap",
-    singular="configmap",
     short_names=("cm",),
-    storage="configmaps",
     schema="io.k8s.api.core.v1.ConfigMap",
     validate=_validate,
     columns=(NAME, Column("Data", _count), AGE),

@@ -32,11 +32,8 @@ def _controller(obj: Object, now: float) -> str:
 
 CONTROLLER_REVISIONS = Kind(
     group="apps",
-    version="v1",
     plural="controllerrevisions",
     kind="ControllerRevision",
-    singular="controllerrevision",
-    storage="controllerrevisions",
     schema="io.k8s.api.apps.v1.ControllerRevision",
     validate=_validate,
     columns=(

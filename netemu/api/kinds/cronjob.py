@@ -119,13 +119,10 @@ def _suspended(obj: Object, now: float) -> str:
 
 CRON_JOBS = Kind(
     group="batch",
-    version="v1",
     plural="cronjobs",
     kind="CronJob",
-    singular="cronjob",
     short_names=("cj",),
     categories=("all",),
-    storage="cronjobs",
     schema="io.k8s.api.batch.v1.CronJob",
     subresources=frozenset(("status",)),
     has_generation=True,

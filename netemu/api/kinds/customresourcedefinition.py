@@ -186,11 +186,9 @@ def _check_parts(version: Object, path: str) -> list[Cause]:
 
 CUSTOM_RESOURCE_DEFINITIONS = Kind(
     group="apiextensions.k8s.io",
-    version="v1",
     plural="customresourcedefinitions",
     kind="CustomResourceDefinition",
     namespaced=False,
-    singular="customresourcedefinition",
     short_names=("crd", "crds"),
     categories=("api-extensions",),
     storage="apiextensions.k8s.io/customresourcedefinitions",

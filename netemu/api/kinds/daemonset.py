@@ -88,13 +88,10 @@ def _node_selector(obj: Object, now: float) -> str:
 
 DAEMON_SETS = Kind(
     group="apps",
-    version="v1",
     plural="daemonsets",
     kind="DaemonSet",
-    singular="daemonset",
     short_names=("ds",),
     categories=("all",),
-    storage="daemonsets",
     schema="io.k8s.api.apps.v1.DaemonSet",
     subresources=frozenset(("status",)),
     has_generation=True,

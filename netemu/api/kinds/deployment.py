@@ -98,13 +98,10 @@ def ready(obj: Object, now: float = 0) -> str:
 
 DEPLOYMENTS = Kind(
     group="apps",
-    version="v1",
     plural="deployments",
     kind="Deployment",
-    singular="deployment",
     short_names=("deploy",),
     categories=("all",),
-    storage="deployments",
     schema="io.k8s.api.apps.v1.Deployment",
     subresources=frozenset(("scale", "status")),
     scale=ScalePaths(),

@@ -85,7 +85,6 @@ def _joined(address: str, port: Any) -> str:
 ENDPOINTS = Kind(
     plural="endpoints",
     kind="Endpoints",
-    singular="endpoints",
     short_names=("ep",),
     storage="services/endpoints",
     schema="io.k8s.api.core.v1.Endpoints",

@@ -127,11 +127,8 @@ def _addresses(obj: Object, now: float) -> str:
 
 ENDPOINT_SLICES = Kind(
     group="discovery.k8s.io",
-    version="v1",
     plural="endpointslices",
     kind="EndpointSlice",
-    singular="endpointslice",
-    storage="endpointslices",
     schema="io.k8s.api.discovery.v1.EndpointSlice",
     aliases=(("discovery.k8s.io", "v1beta1"),),
     has_generation=True,

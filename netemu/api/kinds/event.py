@@ -70,9 +70,7 @@ def _source(obj: Object, now: float) -> str:
 EVENTS = Kind(
     plural="events",
     kind="Event",
-    singular="event",
     short_names=("ev",),
-    storage="events",
     schema="io.k8s.api.core.v1.Event",
     aliases=(("events.k8s.io", "v1"),),
     validate=_validate,

@@ -147,10 +147,8 @@ def _ports(obj: Object, now: float) -> str:
 
 INGRESSES = Kind(
     group="networking.k8s.io",
-    version="v1",
     plural="ingresses",
     kind="Ingress",
-    singular="ingress",
     short_names=("ing",),
     storage="ingress",
     schema="io.k8s.api.networking.v1.Ingress",

@@ -63,12 +63,9 @@ def _parameters(obj: Object, now: float) -> str:
 
 INGRESS_CLASSES = Kind(
     group="networking.k8s.io",
-    version="v1",
     plural="ingressclasses",
     kind="IngressClass",
     namespaced=False,
-    singular="ingressclass",
-    storage="ingressclasses",
     schema="io.k8s.api.networking.v1.IngressClass",
     has_generation=True,
     default=_default,

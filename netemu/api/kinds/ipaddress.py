@@ -36,13 +36,10 @@ def _parent(obj: Object, now: float) -> str:
 
 IP_ADDRESSES = Kind(
     group="networking.k8s.io",
-    version="v1",
     plural="ipaddresses",
     kind="IPAddress",
     namespaced=False,
-    singular="ipaddress",
     short_names=("ip",),
-    storage="ipaddresses",
     schema="io.k8s.api.networking.v1.IPAddress",
     name_rule="path-segment",
     has_generation=True,

@@ -144,12 +144,9 @@ def _successful(obj: Object) -> dict[str, str]:
 
 JOBS = Kind(
     group="batch",
-    version="v1",
     plural="jobs",
     kind="Job",
-    singular="job",
     categories=("all",),
-    storage="jobs",
     schema="io.k8s.api.batch.v1.Job",
     subresources=frozenset(("status",)),
     has_generation=True,

@@ -22,11 +22,8 @@ def _validate(obj: Object, old: Object | None) -> list[Cause]:
 
 LEASES = Kind(
     group="coordination.k8s.io",
-    version="v1",
     plural="leases",
     kind="Lease",
-    singular="lease",
-    storage="leases",
     schema="io.k8s.api.coordination.v1.Lease",
     unconditional_update=False,
     validate=_validate,

@@ -102,9 +102,7 @@ def _check_order(limit: Object, path: str) -> list[Cause]:
 LIMIT_RANGES = Kind(
     plural="limitranges",
     kind="LimitRange",
-    singular="limitrange",
     short_names=("limits",),
-    storage="limitranges",
     schema="io.k8s.api.core.v1.LimitRange",
     default=_default,
     validate=_validate,

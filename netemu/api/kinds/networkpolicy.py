@@ -120,12 +120,9 @@ def _strictly_inside(inner: str, outer: str) -> bool:
 
 NETWORK_POLICIES = Kind(
     group="networking.k8s.io",
-    version="v1",
     plural="networkpolicies",
     kind="NetworkPolicy",
-    singular="networkpolicy",
     short_names=("netpol",),
-    storage="networkpolicies",
     schema="io.k8s.api.networking.v1.NetworkPolicy",
     has_generation=True,
     default=_default,

@@ -139,7 +139,6 @@ NODES = Kind(
     plural="nodes",
     kind="Node",
     namespaced=False,
-    singular="node",
     short_names=("no",),
     storage="minions",
     schema="io.k8s.api.core.v1.Node",

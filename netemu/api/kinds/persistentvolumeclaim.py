@@ -68,9 +68,7 @@ def _if_bound(obj: Object, now: float, cell: str) -> str:
 PERSISTENT_VOLUME_CLAIMS = Kind(
     plural="persistentvolumeclaims",
     kind="PersistentVolumeClaim",
-    singular="persistentvolumeclaim",
     short_names=("pvc",),
-    storage="persistentvolumeclaims",
     schema="io.k8s.api.core.v1.PersistentVolumeClaim",
     subresources=frozenset(("status",)),
     default=_default,

@@ -64,10 +64,8 @@ def _fields(obj: Object) -> Mapping[str, str]:
 PODS = Kind(
     plural="pods",
     kind="Pod",
-    singular="pod",
     short_names=("po",),
     categories=("all",),
-    storage="pods",
     schema="io.k8s.api.core.v1.Pod",
     subresources=frozenset(
         (

@@ -51,12 +51,9 @@ def _amount(name: str, key: str) -> Column:
 
 POD_DISRUPTION_BUDGETS = Kind(
     group="policy",
-    version="v1",
     plural="poddisruptionbudgets",
     kind="PodDisruptionBudget",
-    singular="poddisruptionbudget",
     short_names=("pdb",),
-    storage="poddisruptionbudgets",
     schema="io.k8s.api.policy.v1.PodDisruptionBudget",
     unconditional_update=False,
     subresources=frozenset(("status",)),

@@ -27,8 +27,6 @@ def _labels(obj: Object, now: float) -> str:
 POD_TEMPLATES = Kind(
     plural="podtemplates",
     kind="PodTemplate",
-    singular="podtemplate",
-    storage="podtemplates",
     schema="io.k8s.api.core.v1.PodTemplate",
     has_generation=True,
     default=lambda obj: default_template(obj.setdefault("template", {})),

@@ -42,13 +42,10 @@ def _validate(obj: Object, old: Object | None) -> list[Cause]:
 
 PRIORITY_CLASSES = Kind(
     group="scheduling.k8s.io",
-    version="v1",
     plural="priorityclasses",
     kind="PriorityClass",
     namespaced=False,
-    singular="priorityclass",
     short_names=("pc",),
-    storage="priorityclasses",
     schema="io.k8s.api.scheduling.v1.PriorityClass",
     has_generation=True,
     default=_default,

@@ -35,13 +35,10 @@ def _validate_status(obj: Object, old: Object | None) -> list[Cause]:
 
 REPLICA_SETS = Kind(
     group="apps",
-    version="v1",
     plural="replicasets",
     kind="ReplicaSet",
-    singular="replicaset",
     short_names=("rs",),
     categories=("all",),
-    storage="replicasets",
     schema="io.k8s.api.apps.v1.ReplicaSet",
     subresources=frozenset(("scale", "status")),
     scale=ScalePaths(),

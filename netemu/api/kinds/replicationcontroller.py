@@ -58,7 +58,6 @@ def _validate_status(obj: Object, old: Object | None) -> list[Cause]:
 REPLICATION_CONTROLLERS = Kind(
     plural="replicationcontrollers",
     kind="ReplicationController",
-    singular="replicationcontroller",
     short_names=("rc",),
     categories=("all",),
     storage="controllers",

@@ -78,9 +78,7 @@ def _column(name: str, limits: bool) -> Column:
 RESOURCE_QUOTAS = Kind(
     plural="resourcequotas",
     kind="ResourceQuota",
-    singular="resourcequota",
     short_names=("quota",),
-    storage="resourcequotas",
     schema="io.k8s.api.core.v1.ResourceQuota",
     subresources=frozenset(("status",)),
     validate=_validate,

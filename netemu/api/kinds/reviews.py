@@ -77,7 +77,6 @@ LOCAL_SUBJECT_ACCESS_REVIEWS = _review(
 BINDINGS = Kind(
     plural="bindings",
     kind="Binding",
-    singular="binding",
     schema="io.k8s.api.core.v1.Binding",
     verbs=CREATE_ONLY,
     validate=_validate_binding,

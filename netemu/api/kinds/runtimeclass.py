@@ -19,12 +19,9 @@ def _validate(obj: Object, old: Object | None) -> list[Cause]:
 
 RUNTIME_CLASSES = Kind(
     group="node.k8s.io",
-    version="v1",
     plural="runtimeclasses",
     kind="RuntimeClass",
     namespaced=False,
-    singular="runtimeclass",
-    storage="runtimeclasses",
     schema="io.k8s.api.node.v1.RuntimeClass",
     unconditional_update=False,
     validate=_validate,

@@ -75,8 +75,6 @@ def _count(obj: Object, now: float) -> int:
 SECRETS = Kind(
     plural="secrets",
     kind="Secret",
-    singular="secret",
-    storage="secrets",
     schema="io.k8s.api.core.v1.Secret",
     default=_default,
     validate=_validate,

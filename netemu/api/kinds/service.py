@@ -89,7 +89,6 @@ def _fields(obj: Object) -> Mapping[str, str]:
 SERVICES = Kind(
     plural="services",
     kind="Service",
-    singular="service",
     short_names=("svc",),
     categories=("all",),
     storage="services/specs",

@@ -8,9 +8,7 @@ from netemu.api.kind import Column, Kind
 SERVICE_ACCOUNTS = Kind(
     plural="serviceaccounts",
     kind="ServiceAccount",
-    singular="serviceaccount",
     short_names=("sa",),
-    storage="serviceaccounts",
     schema="io.k8s.api.core.v1.ServiceAccount",
     subresources=frozenset(("token",)),
     columns=(

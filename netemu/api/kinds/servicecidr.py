@@ -41,12 +41,9 @@ def _validate(obj: Object, old: Object | None) -> list[Cause]:
 
 SERVICE_CIDRS = Kind(
     group="networking.k8s.io",
-    version="v1",
     plural="servicecidrs",
     kind="ServiceCIDR",
     namespaced=False,
-    singular="servicecidr",
-    storage="servicecidrs",
     schema="io.k8s.api.networking.v1.ServiceCIDR",
     subresources=frozenset(("status",)),
     has_generation=True,

@@ -129,13 +129,10 @@ def _validate_status(obj: Object, old: Object | None) -> list[Cause]:
 
 STATEFUL_SETS = Kind(
     group="apps",
-    version="v1",
     plural="statefulsets",
     kind="StatefulSet",
-    singular="statefulset",
     short_names=("sts",),
     categories=("all",),
-    storage="statefulsets",
     schema="io.k8s.api.apps.v1.StatefulSet",
     name_rule="dns1123-label",
     subresources=frozenset(("scale", "status")),

@@ -72,13 +72,10 @@ def _validate_attachment(obj: Object, old: Object | None) -> list[Cause]:
 
 STORAGE_CLASSES = Kind(
     group=GROUP,
-    version="v1",
     plural="storageclasses",
     kind="StorageClass",
     namespaced=False,
-    singular="storageclass",
     short_names=("sc",),
-    storage="storageclasses",
     schema="io.k8s.api.storage.v1.StorageClass",
     default=_default_class,
     validate=_validate_class,
@@ -93,12 +90,9 @@ STORAGE_CLASSES = Kind(
 )
 CSI_DRIVERS = Kind(
     group=GROUP,
-    version="v1",
     plural="csidrivers",
     kind="CSIDriver",
     namespaced=False,
-    singular="csidriver",
-    storage="csidrivers",
     schema="io.k8s.api.storage.v1.CSIDriver",
     unconditional_update=False,
     default=_default_driver,
@@ -113,12 +107,9 @@ CSI_DRIVERS = Kind(
 )
 CSI_NODES = Kind(
     group=GROUP,
-    version="v1",
     plural="csinodes",
     kind="CSINode",
     namespaced=False,
-    singular="csinode",
-    storage="csinodes",
     schema="io.k8s.api.storage.v1.CSINode",
     unconditional_update=False,
     columns=(
@@ -133,12 +124,9 @@ CSI_NODES = Kind(
 )
 VOLUME_ATTACHMENTS = Kind(
     group=GROUP,
-    version="v1",
     plural="volumeattachments",
     kind="VolumeAttachment",
     namespaced=False,
-    singular="volumeattachment",
-    storage="volumeattachments",
     schema="io.k8s.api.storage.v1.VolumeAttachment",
     unconditional_update=False,
     subresources=frozenset(("status",)),
