@@ -1,5 +1,7 @@
 """Job: pods that run until enough of them have succeeded.
 
-`counting` which finished pods count, each once; `indexes` the numbers of an Indexed Job; `policy`
-what a pod's failure means; `plan` what to do next; `controller` acts. All but the last are pure.
+`endings` when a pod is over and how long its replacement waits; `counting` which finished pods
+count, each once; `indexes` the numbers of an Indexed Job, `perindex` what each may fail; `policy`
+what a pod's failure means, `success` when enough have succeeded; `plan` what to do next;
+`controller` acts. All but the last are pure.
 """

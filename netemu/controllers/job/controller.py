@@ -20,13 +20,12 @@ from netemu.api.meta import (
     split_key,
     uid,
 )
-from netemu.controllers import podstate
 from netemu.controllers.batch import apply_side_by_side
 from netemu.controllers.claim import Claimer, owner_keys
 from netemu.controllers.conditions import find
 from netemu.controllers.context import BY_NAMESPACE, ControllerContext
 from netemu.controllers.controller import Controller
-from netemu.controllers.job import indexes, plan
+from netemu.controllers.job import plan
 from netemu.controllers.job.counting import FINALIZER, Counts, count, has_finalizer
 from netemu.controllers.job.plan import Step
 from netemu.controllers.job.pods import desired_worker, matches
@@ -35,6 +34,8 @@ from netemu.controllers.selecting import matcher, selects
 from netemu.controllers.statuswrite import apply_status
 from netemu.errors import ApiError
 
+OWN_NAME = "kubernetes.io/job-controller"
+"""What spec.managedBy says of a Job that is ours."""
 _TOLD = {
     "Complete": ("Normal", "Completed", "Job completed"),
     "Suspended": ("Normal", "Suspended", "Job suspended"),
@@ -73,6 +74,8 @@ class JobController(Controller):
         if job is None:
             await self._release(key, self._orphans(key))
             return None
+        if job["spec"].get("managedBy", OWN_NAME) != OWN_NAME:
+            return None  # somebody else's work
         pods = await self._claim(job)
         if plan.is_finished(job):
             await self._release(key, [pod for pod in pods if has_finalizer(pod)])
@@ -87,7 +90,7 @@ class JobController(Controller):
             self.writes.note(key, self.jobs, written)
             self._tell(job, step)
         await self._release(key, counts.release)
-        await self._apply(job, pods, counts, step)
+        await self._apply(job, counts, step)
         return step.again
 
     def _orphans(self, job: str) -> list[Object]:
@@ -104,18 +107,13 @@ class JobController(Controller):
         empty = not job["spec"].get("selector")
         return await self.claimer.claim(job, lambda pod: matches(job, pod) if empty else own(pod))
 
-    async def _apply(self, job: Object, pods: Sequence[Object], counts: Counts, step: Step) -> None:
+    async def _apply(self, job: Object, counts: Counts, step: Step) -> None:
         if step.forgive:
             await self._release(key(job), [pod for pod in step.delete if has_finalizer(pod)])
         errors = await self.control.delete(job, step.delete)
         if step.create:
-            numbers: list[int | None] = [None] * step.create
-            if indexes.is_indexed(job):
-                active = [pod for pod in pods if podstate.is_active(pod)]
-                numbers = list(
-                    indexes.next_indexes(job, set(counts.completed), active, step.create)
-                )
-            workers = [desired_worker(job, number) for number in numbers]
+            numbers = step.indexes or [None] * step.create
+            workers = [desired_worker(job, number, counts.replace) for number in numbers]
             errors += await self.control.create(job, workers)
         if errors:
             raise errors[0]

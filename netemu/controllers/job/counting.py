@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from netemu.api.kind import Object
 from netemu.api.meta import is_deleting, metadata, uid
 from netemu.controllers import podstate
-from netemu.controllers.job import indexes, policy
+from netemu.controllers.conditions import find
+from netemu.controllers.job import indexes, perindex, policy
+from netemu.controllers.job.endings import is_over
 
 FINALIZER = "batch.kubernetes.io/job-tracking"
 
@@ -26,6 +28,10 @@ class Counts:
     uncounted_failed: tuple[str, ...]
     completed: frozenset[int]
     """Indexes that have succeeded."""
+    failed_indexes: frozenset[int]
+    """Indexes that have failed for good; always empty without backoffLimitPerIndex."""
+    replace: Mapping[int, Object]
+    """Index -> the failed pod that a new one takes over from; not counted before that."""
     release: tuple[Object, ...]
     """Pods whose finalizer may go once this is written."""
     fail_job: str
@@ -44,16 +50,6 @@ def has_finalizer(pod: Object) -> bool:
     return FINALIZER in (metadata(pod).get("finalizers") or ())
 
 
-def is_failed(pod: Object) -> bool:
-    """Failed, or deleted before it could succeed."""
-    phase = podstate.phase(pod)
-    return phase == "Failed" or (is_deleting(pod) and phase != "Succeeded")
-
-
-def is_over(pod: Object) -> bool:
-    return podstate.is_finished(pod) or is_deleting(pod)
-
-
 def count(job: Object, pods: Sequence[Object]) -> Counts:
     """The Job's counts, with what `pods` add to them."""
     status = job.get("status") or {}
@@ -61,33 +57,62 @@ def count(job: Object, pods: Sequence[Object]) -> Counts:
     held = {uid(pod): pod for pod in pods if has_finalizer(pod)}
     succeeded, still_succeeded = _settle(waiting.get("succeeded") or (), held)
     failed, still_failed = _settle(waiting.get("failed") or (), held)
-    completed = indexes.parse(status.get("completedIndexes") or "")
+    completed = _completed(job, pods)
+    failed_indexes, replace = _per_index(job, pods, completed)
+    waits = {uid(pod) for pod in replace.values()}
     release, fail_job = [], ""
     for pod in pods:
-        if podstate.phase(pod) == "Succeeded" and indexes.is_indexed(job):
-            completed.add(indexes.index_of(pod))
-        if uid(pod) not in held or not is_over(pod):
+        if uid(pod) not in held or uid(pod) in waits or not is_over(job, pod):
             continue
         release.append(pod)
         if podstate.phase(pod) == "Succeeded":
             if uid(pod) not in still_succeeded:
                 still_succeeded.append(uid(pod))
-        elif is_failed(pod) and uid(pod) not in still_failed:
+        elif uid(pod) not in still_failed:
             action, why = policy.action_for(job, pod)
             if action != "Ignore":
                 still_failed.append(uid(pod))
             if action == "FailJob":
                 fail_job = why
-    completed.discard(-1)
     return Counts(
         succeeded=int(status.get("succeeded") or 0) + succeeded,
         failed=int(status.get("failed") or 0) + failed,
         uncounted_succeeded=tuple(still_succeeded),
         uncounted_failed=tuple(still_failed),
         completed=frozenset(completed),
+        failed_indexes=frozenset(failed_indexes),
+        replace=replace,
         release=tuple(release),
         fail_job=fail_job,
     )
+
+
+def _completed(job: Object, pods: Sequence[Object]) -> set[int]:
+    if not indexes.is_indexed(job):
+        return set()
+    found = indexes.parse((job.get("status") or {}).get("completedIndexes") or "")
+    found |= {indexes.index_of(pod) for pod in pods if podstate.phase(pod) == "Succeeded"}
+    found.discard(-1)
+    return found
+
+
+def _per_index(
+    job: Object, pods: Sequence[Object], completed: set[int]
+) -> tuple[set[int], dict[int, Object]]:
+    """(indexes that have failed, index -> the failed pod whose replacement is due)."""
+    if not perindex.is_limited(job):
+        return set(), {}
+    failed = perindex.failed_indexes(job, pods) - completed
+    if is_decided(job) or is_deleting(job):
+        return failed, {}
+    return failed, perindex.to_replace(job, pods, completed | failed)
+
+
+def is_decided(job: Object) -> bool:
+    """Whether it will fail or succeed is known; what is left of its pods ends."""
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    told = [find(conditions, type_) for type_ in ("FailureTarget", "SuccessCriteriaMet")]
+    return any(one is not None and one["status"] == "True" for one in told)
 
 
 def _settle(uids: Sequence[str], held: Mapping[str, Object]) -> tuple[int, list[str]]:

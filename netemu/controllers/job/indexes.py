@@ -23,13 +23,18 @@ def index_of(pod: Object) -> int:
     return int(text) if text.isdigit() else -1
 
 
-def parse(text: str) -> set[int]:
-    found: set[int] = set()
+def runs(text: str) -> list[tuple[int, int]]:
+    """(first, last) of each part of `0-3,7`."""
+    found = []
     for part in text.split(","):
         first, _, last = part.strip().partition("-")
         if first.isdigit():
-            found.update(range(int(first), int(last if last.isdigit() else first) + 1))
+            found.append((int(first), int(last if last.isdigit() else first)))
     return found
+
+
+def parse(text: str) -> set[int]:
+    return {index for first, last in runs(text) for index in range(first, last + 1)}
 
 
 def render(indexes: Iterable[int]) -> str:

@@ -13,11 +13,12 @@ from netemu.api.kind import Object
 from netemu.api.meta import is_deleting, name, seconds_of, timestamp
 from netemu.controllers import podstate
 from netemu.controllers.conditions import Condition, find, with_condition
-from netemu.controllers.job import indexes
+from netemu.controllers.job import indexes, perindex
+from netemu.controllers.job import success as success_policy
 from netemu.controllers.job.counting import Counts
+from netemu.controllers.job.endings import backoff_left, delay_left, ended, replaces_only_failed
 from netemu.controllers.replicas import BURST
 
-_FIRST_BACKOFF, _LAST_BACKOFF = 10.0, 600.0
 NO_LIMIT = 2**31 - 1
 
 
@@ -26,6 +27,8 @@ class Step:
     """What to do in this look."""
 
     create: int = 0
+    indexes: tuple[int, ...] = ()
+    """Of an Indexed Job, for each pod in `create`."""
     delete: tuple[Object, ...] = ()
     forgive: bool = False
     """Those in `delete` did no wrong: they don't count as failed."""
@@ -61,10 +64,19 @@ def failure(job: Object, pods: Sequence[Object], counts: Counts, now: float) -> 
     if counts.all_failed > limit or _restarted_too_often(spec, pods, limit):
         return "BackoffLimitExceeded", "Job has reached the specified backoff limit"
     seconds, started = spec.get("activeDeadlineSeconds"), status.get("startTime")
-    if seconds is None or not started or spec.get("suspend"):
-        return "", ""
-    if now - seconds_of(started) >= float(seconds):
+    overdue = seconds is not None and started and now - seconds_of(started) >= float(seconds)
+    if overdue and not spec.get("suspend"):
         return "DeadlineExceeded", "Job was active longer than specified deadline"
+    return _failed_indexes(spec, counts)
+
+
+def _failed_indexes(spec: Any, counts: Counts) -> tuple[str, str]:
+    most, failed = spec.get("maxFailedIndexes"), len(counts.failed_indexes)
+    if most is not None and failed > int(most):
+        text = "Job has exceeded the specified maximal number of failed indexes"
+        return "MaxFailedIndexesExceeded", text
+    if failed and failed + len(counts.completed) >= int(spec["completions"]):
+        return "FailedIndexes", "Job has failed indexes"
     return "", ""
 
 
@@ -81,12 +93,17 @@ def _restarted_too_often(spec: Any, pods: Sequence[Object], limit: int) -> bool:
     return total > 0 if limit == 0 else total >= limit
 
 
-def is_complete(job: Object, counts: Counts, active: int) -> bool:
+def success(job: Object, counts: Counts, active: int) -> tuple[str, str]:
+    """(reason, message) when the Job has succeeded."""
+    number = success_policy.matching_rule(job, counts.completed)
+    if number is not None:
+        return "SuccessPolicy", f"Matched rules at index {number}"
+    reached = "CompletionsReached", "Reached expected number of succeeded pods"
     completions = job["spec"].get("completions")
     if completions is None:
-        return counts.all_succeeded > 0 and active == 0
+        return reached if counts.all_succeeded and not active else ("", "")
     done = len(counts.completed) if indexes.is_indexed(job) else counts.all_succeeded
-    return done >= int(completions)
+    return reached if done >= int(completions) else ("", "")
 
 
 def wanted_active(job: Object, counts: Counts, active: int) -> int:
@@ -96,32 +113,10 @@ def wanted_active(job: Object, counts: Counts, active: int) -> int:
     if completions is None:
         # A work queue: once one pod has succeeded, the others finish and none is added.
         return active if counts.all_succeeded else parallelism
-    done = len(counts.completed) if indexes.is_indexed(job) else counts.all_succeeded
+    done = counts.all_succeeded
+    if indexes.is_indexed(job):
+        done = len(counts.completed) + len(counts.failed_indexes)
     return min(parallelism, int(completions) - done)
-
-
-def backoff_left(pods: Sequence[Object], now: float) -> float:
-    """Seconds before a failed pod may be replaced: 10, 20, 40, … since the last failure."""
-    ends = [(_ended(pod), podstate.phase(pod)) for pod in pods if podstate.is_finished(pod)]
-    last_success = max((at for at, phase in ends if phase == "Succeeded"), default=0.0)
-    failures = [at for at, phase in ends if phase == "Failed" and at > last_success]
-    if not failures:
-        return 0.0
-    delay: float = min(_FIRST_BACKOFF * 2 ** min(len(failures) - 1, 20), _LAST_BACKOFF)
-    return max(0.0, max(failures) + delay - now)
-
-
-def _ended(pod: Object) -> float:
-    status = pod.get("status") or {}
-    stamps = [
-        found["state"]["terminated"]["finishedAt"]
-        for found in status.get("containerStatuses") or ()
-        if ((found.get("state") or {}).get("terminated") or {}).get("finishedAt")
-    ]
-    if not stamps:
-        ready = podstate.condition(pod, "Ready") or {}
-        stamps = [ready.get("lastTransitionTime") or pod["metadata"].get("creationTimestamp")]
-    return max((seconds_of(stamp) for stamp in stamps if stamp), default=0.0)
 
 
 def plan(job: Object, pods: Sequence[Object], counts: Counts, now: float) -> Step:
@@ -129,13 +124,11 @@ def plan(job: Object, pods: Sequence[Object], counts: Counts, now: float) -> Ste
     active = [pod for pod in pods if podstate.is_active(pod)]
     leaving = sum(is_deleting(pod) and not podstate.is_finished(pod) for pod in pods)
     uncounted = len(counts.uncounted_succeeded) + len(counts.uncounted_failed)
-    settled = not (active or leaving or uncounted)
-    reason, message = _verdict(job, pods, counts, now)
-    if reason:
-        return _fail(job, active, settled, reason, message, now)
+    verdict = _verdict(job, pods, counts, now)
     conditions = (job.get("status") or {}).get("conditions") or ()
-    if is_complete(job, counts, len(active)):
-        return _complete(job, active, settled, now)
+    if verdict is not None:
+        settled = not (active or leaving or uncounted or counts.replace)
+        return _end(conditions, verdict, active, settled, now)
     if job["spec"].get("suspend"):
         told = _set(conditions, "Suspended", "True", "JobSuspended", "Job suspended", now)
         return Step(delete=tuple(active), forgive=True, conditions=tuple(told))
@@ -145,17 +138,36 @@ def plan(job: Object, pods: Sequence[Object], counts: Counts, now: float) -> Ste
     if len(active) > wanted:
         surplus = sorted(active, key=_least_useful)[: len(active) - wanted]
         return Step(delete=tuple(surplus), forgive=True, conditions=tuple(conditions))
-    missing = wanted - len(active) - (leaving if _waits_for_leaving(job) else 0)
-    wait = backoff_left(pods, now) if missing > 0 else 0.0
+    missing = wanted - len(active) - (leaving if replaces_only_failed(job) else 0)
+    create, chosen, wait = _start(job, pods, counts, min(missing, BURST), now)
     return Step(
-        create=0 if wait else min(max(0, missing), BURST),  # the new pods wake us for more
+        create=create,
+        indexes=chosen,
         conditions=tuple(conditions),
         again=_sooner(wait or None, _deadline_left(job, now)),
     )
 
 
-def _waits_for_leaving(job: Object) -> bool:
-    return bool(job["spec"].get("podReplacementPolicy") == "Failed")
+def _start(
+    job: Object, pods: Sequence[Object], counts: Counts, most: int, now: float
+) -> tuple[int, tuple[int, ...], float]:
+    """(how many pods to create now, their indexes, seconds until more may be)."""
+    if most <= 0:
+        return 0, (), 0.0
+    if not perindex.is_limited(job) and (wait := backoff_left(pods, now)):
+        return 0, (), wait
+    if not indexes.is_indexed(job):
+        return most, (), 0.0
+    taken = [pod for pod in pods if podstate.is_active(pod)]
+    done = set(counts.completed | counts.failed_indexes)
+    chosen = indexes.next_indexes(job, done, taken, most)
+    waits = {
+        index: delay_left(perindex.attempts(pod) + 1, ended(pod), now)
+        for index, pod in counts.replace.items()
+    }
+    free = tuple(index for index in chosen if not waits.get(index))
+    left = [waits[index] for index in chosen if waits.get(index)]
+    return len(free), free, min(left, default=0.0)
 
 
 def _least_useful(pod: Object) -> tuple[Any, ...]:
@@ -163,31 +175,53 @@ def _least_useful(pod: Object) -> tuple[Any, ...]:
     return bool(pod["spec"].get("nodeName")), running, podstate.is_ready(pod), name(pod)
 
 
-def _verdict(job: Object, pods: Sequence[Object], counts: Counts, now: float) -> tuple[str, str]:
-    told = find((job.get("status") or {}).get("conditions") or (), "FailureTarget")
-    if told is not None and told["status"] == "True":
-        return told["reason"], told["message"]
-    return failure(job, pods, counts, now)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Verdict:
+    """How a Job ends: first `decided` is said and its pods end; when all are counted, `over`."""
+
+    decided: str
+    over: str
+    reason: str
+    message: str
 
 
-def _fail(
-    job: Object, active: Sequence[Object], settled: bool, reason: str, message: str, now: float
+def _verdict(job: Object, pods: Sequence[Object], counts: Counts, now: float) -> _Verdict | None:
+    """What was decided before stays, whatever its last pods do."""
+    conditions = (job.get("status") or {}).get("conditions") or ()
+    met = _told(conditions, "SuccessCriteriaMet")
+    failed = _told(conditions, "FailureTarget")
+    if not (met[0] or failed[0]):
+        failed = failure(job, pods, counts, now)
+    if not (met[0] or failed[0]):
+        met = success(job, counts, sum(podstate.is_active(pod) for pod in pods))
+    if met[0]:
+        return _Verdict(
+            decided="SuccessCriteriaMet", over="Complete", reason=met[0], message=met[1]
+        )
+    if failed[0]:
+        return _Verdict(decided="FailureTarget", over="Failed", reason=failed[0], message=failed[1])
+    return None
+
+
+def _told(conditions: Sequence[Condition], type_: str) -> tuple[str, str]:
+    found = find(conditions, type_)
+    if found is None or found["status"] != "True":
+        return "", ""
+    return found["reason"], found["message"]
+
+
+def _end(
+    conditions: Sequence[Condition],
+    verdict: _Verdict,
+    active: Sequence[Object],
+    settled: bool,
+    now: float,
 ) -> Step:
-    """First say that it will fail and stop the pods; it has failed when all are counted."""
-    conditions = (job.get("status") or {}).get("conditions") or ()
-    conditions = _set(conditions, "FailureTarget", "True", reason, message, now)
+    reason, message = verdict.reason, verdict.message
+    told = _set(conditions, verdict.decided, "True", reason, message, now)
     if settled:
-        conditions = _set(conditions, "Failed", "True", reason, message, now)
-    return Step(delete=tuple(active), conditions=tuple(conditions), finished=settled)
-
-
-def _complete(job: Object, active: Sequence[Object], settled: bool, now: float) -> Step:
-    reason, text = "CompletionsReached", "Reached expected number of succeeded pods"
-    conditions = (job.get("status") or {}).get("conditions") or ()
-    conditions = _set(conditions, "SuccessCriteriaMet", "True", reason, text, now)
-    if settled:
-        conditions = _set(conditions, "Complete", "True", reason, text, now)
-    return Step(delete=tuple(active), conditions=tuple(conditions), finished=settled)
+        told = _set(told, verdict.over, "True", reason, message, now)
+    return Step(delete=tuple(active), conditions=tuple(told), finished=settled)
 
 
 def _set(
@@ -235,6 +269,8 @@ def desired_status(
         status["startTime"] = kept or timestamp(now)
     if indexes.is_indexed(job) and counts.completed:
         status["completedIndexes"] = indexes.render(counts.completed)
+    if perindex.is_limited(job):
+        status["failedIndexes"] = indexes.render(counts.failed_indexes)
     if step.finished and find(list(step.conditions), "Complete"):
         status["completionTime"] = timestamp(now)
     return status

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from netemu.api import kinds
 from netemu.api.kind import Object
 from netemu.api.meta import labels, name, uid
 from netemu.controllers.job.counting import FINALIZER
 from netemu.controllers.job.indexes import INDEX
+from netemu.controllers.job.perindex import counts_after, is_limited
 from netemu.controllers.podtemplate import desired_pod, pod_prefix
 
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
@@ -31,8 +34,10 @@ def matches(job: Object, pod: Object) -> bool:
     return labels(pod).get(CONTROLLER_UID) == uid(job)
 
 
-def desired_worker(job: Object, index: int | None) -> Object:
-    """A pod for the Job; `index` of an Indexed one."""
+def desired_worker(
+    job: Object, index: int | None, failed: Mapping[int, Object] | None = None
+) -> Object:
+    """A pod for the Job; `index` of an Indexed one. `failed`: the pods that it may replace."""
     prefix = pod_prefix(name(job) if index is None else f"{name(job)}-{index}")
     pod = desired_pod(job["spec"]["template"], job, kinds.JOBS, prefix=prefix)
     meta, spec = pod["metadata"], pod["spec"]
@@ -40,7 +45,10 @@ def desired_worker(job: Object, index: int | None) -> Object:
     meta["finalizers"] = [*(meta.get("finalizers") or ()), FINALIZER]
     if index is not None:
         wanted[INDEX] = str(index)
-        meta["annotations"] = {**(meta.get("annotations") or {}), INDEX: str(index)}
+        noted = {**(meta.get("annotations") or {}), INDEX: str(index)}
+        if is_limited(job):
+            noted |= counts_after(job, (failed or {}).get(index))
+        meta["annotations"] = noted
         spec["hostname"] = f"{name(job)}-{index}"[:63]
         for field in ("initContainers", "containers"):
             for container in spec.get(field) or ():

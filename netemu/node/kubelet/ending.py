@@ -110,6 +110,7 @@ async def _stop_in_order(worker: PodWorker, grace: float) -> None:
 async def _clean_up(worker: PodWorker) -> None:
     """Everything of the pod goes; at last the object, now that nothing runs."""
     context = worker.context
+    worker.around.stopped = True
     if not worker.gone and _someone_waits_for_its_result(worker):
         await worker.write_status()
     await release(worker)

@@ -46,6 +46,8 @@ class Circumstances:
     started: float = 0.0
     failed: tuple[str, str] | None = None
     has_network: bool = False
+    stopped: bool = False
+    """All of a pod that is being deleted has ended: its phase is final, whatever its policy."""
 
 
 @lru_cache(maxsize=256)
@@ -95,6 +97,9 @@ def pod_phase(pod: Object, states: Mapping[str, ContainerState], around: Circums
     if around.failed is not None:
         return "Failed"
     policy = pod["spec"].get("restartPolicy") or "Always"
+    if around.stopped:
+        ends = [state.termination for state in of_kind(states, MAIN)]
+        return "Succeeded" if all(end and end.code == 0 for end in ends) else "Failed"
     if not is_initialized(states):
         stuck = any(
             state.kind == INIT and state.termination and state.termination.code

@@ -122,3 +122,45 @@ async def test_a_deleted_job_lets_go_of_its_pods(cluster, make):
     await cluster.client.delete(kinds.JOBS, "work", "default", propagation_policy="Background")
     await cluster.settle()
     assert await cluster.pods(app="work") == []
+
+
+async def test_each_index_fails_by_itself(cluster, make):
+    """Index 1 never succeeds: it is tried again with its own delays, and the others go on."""
+
+    def outcome(pod):
+        index = pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"]
+        return "Failed" if index == "1" else "Succeeded"
+
+    cluster.kubelets.outcome = outcome
+    owner = job(make, completions=4, parallelism=2, completionMode="Indexed")
+    owner["spec"]["backoffLimitPerIndex"] = 1
+    await cluster.client.create(kinds.JOBS, owner)
+    await cluster.settle()
+    found = await status(cluster)
+    assert (found["completedIndexes"], found["failedIndexes"]) == ("0,2,3", "")
+    assert await condition(cluster) is None
+    await cluster.settle(11)
+    found = await status(cluster)
+    assert (found["failedIndexes"], found["failed"], found["succeeded"]) == ("1", 2, 3)
+    assert await condition(cluster) == ("Failed", "FailedIndexes")
+    assert not any(pod["metadata"].get("finalizers") for pod in await cluster.pods(app="work"))
+
+
+async def test_a_success_policy_ends_what_still_runs(cluster, make):
+    def outcome(pod):
+        index = pod["metadata"]["annotations"]["batch.kubernetes.io/job-completion-index"]
+        return "Succeeded" if index == "0" else ""
+
+    cluster.kubelets.outcome = outcome
+    owner = job(make, completions=3, parallelism=3, completionMode="Indexed")
+    owner["spec"]["successPolicy"] = {"rules": [{"succeededIndexes": "0"}]}
+    await cluster.client.create(kinds.JOBS, owner)
+    await cluster.settle()
+    assert await condition(cluster) == ("Complete", "SuccessPolicy")
+    assert len(await cluster.pods(app="work")) == 1
+
+
+async def test_a_job_that_is_managed_elsewhere_is_left_alone(cluster, make):
+    await cluster.client.create(kinds.JOBS, job(make, managedBy="example.com/queue"))
+    await cluster.settle()
+    assert await cluster.pods(app="work") == []

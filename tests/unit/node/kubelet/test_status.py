@@ -152,3 +152,15 @@ def test_a_pod_put_down_has_failed_with_the_reason() -> None:
         "DeadlineExceeded",
         "too long",
     )
+
+
+@pytest.mark.parametrize(("code", "phase"), [(0, "Succeeded"), (143, "Failed"), (None, "Failed")])
+def test_the_last_phase_of_a_deleted_pod_is_final_whatever_its_policy(
+    code: int | None, phase: str
+) -> None:
+    obj = pod(policy="Always")
+    states = states_of(obj)
+    if code is not None:
+        states["c"].phase = TERMINATED
+        states["c"].termination = Termination(code=code, reason="Error")
+    assert compile_status(obj, states, around(stopped=True), NOW)["phase"] == phase
