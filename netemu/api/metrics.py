@@ -57,6 +57,7 @@ NODE_METRICS = Kind(
     plural="nodes",
     kind="NodeMetrics",
     singular="node",
+    storage=f"{GROUP}/nodes",  # never stored, but pods and nodes have their places already
     namespaced=False,
     verbs=_READ,
     columns=_COLUMNS,
@@ -68,6 +69,7 @@ POD_METRICS = Kind(
     plural="pods",
     kind="PodMetrics",
     singular="pod",
+    storage=f"{GROUP}/pods",
     verbs=_READ,
     columns=_COLUMNS,
     open_api=_schema(containers={"type": "array", "items": _CONTAINER}),
