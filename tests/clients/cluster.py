@@ -6,15 +6,16 @@ Containers are host processes, so it needs neither root nor namespaces.
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+from host_kubelet import HostKubelet
 from netemu.aio import SystemClock, spawn
 from netemu.api import meta
 from netemu.api.kinds import LEASES, NODES, PODS
 from netemu.apiserver.server import ApiServer
 from netemu.client.informer import Informer
-from netemu.client.kubelet import LogOptions, Output
+from netemu.client.kubelet import LogOptions
 from netemu.cluster.controllers import Controllers
 from netemu.config.cluster import ClusterConfig
 from netemu.errors import ApiError
@@ -24,76 +25,16 @@ NODE = "node-1"
 _NODE_IP, _POD_IP = "192.0.2.2", "192.0.2.3"
 
 
-class Process:
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self._process = process
-
-    async def write(self, data: bytes) -> None:
-        self._process.stdin.write(data)
-        await self._process.stdin.drain()
-
-    async def close_stdin(self) -> None:
-        self._process.stdin.close()
-
-    async def resize(self, columns: int, rows: int) -> None:
-        """There is no terminal."""
-
-    async def output(self) -> AsyncIterator[Output]:
-        found: asyncio.Queue[Output | None] = asyncio.Queue(maxsize=4)
-
-        async def read(stream: int, reader: asyncio.StreamReader) -> None:
-            while data := await reader.read(65536):
-                await found.put(Output(stream, data))
-            await found.put(None)
-
-        loop = asyncio.get_running_loop()
-        readers = ((1, self._process.stdout), (2, self._process.stderr))
-        tasks = [loop.create_task(read(stream, reader)) for stream, reader in readers]
-        while tasks:
-            output = await found.get()
-            if output is not None:
-                yield output
-            elif all(task.done() for task in tasks) and found.empty():
-                return
-            else:
-                await asyncio.sleep(0)
-
-    async def wait(self) -> int:
-        code = await self._process.wait()
-        return code if code >= 0 else 128 - code
-
-    async def kill(self) -> None:
-        if self._process.returncode is None:
-            self._process.kill()
-
-
-class Port:
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self._reader, self._writer = reader, writer
-
-    async def read(self) -> bytes:
-        return await self._reader.read(65536)
-
-    async def write(self, data: bytes) -> None:
-        self._writer.write(data)
-        await self._writer.drain()
-
-    async def end(self) -> None:
-        if self._writer.can_write_eof():
-            self._writer.write_eof()
-
-    async def close(self) -> None:
-        self._writer.close()
-
-
-class HostKubelet:
+class Kubelet(HostKubelet):
     """Runs every pod at once, in name only; its commands run on this machine."""
 
+    attached = ("sh", "-c", "echo attached; cat")
+
     def __init__(self, server: ApiServer, folder: Path) -> None:
+        super().__init__(folder)
         self._client = server.local_client()
         self._pods = Informer(self._client, PODS, fields=f"spec.nodeName={NODE}")
         self._changed: asyncio.Queue[str] = asyncio.Queue()
-        self._folder = folder
 
     async def logs(self, namespace: str, pod: str, options: LogOptions) -> AsyncIterator[bytes]:
         if options.previous:
@@ -106,23 +47,6 @@ class HostKubelet:
         for number in range(5, 8) if options.follow else ():
             await asyncio.sleep(0.1)
             yield f"line {number}\n".encode()
-
-    async def exec(
-        self, namespace: str, pod: str, container: str, command: Sequence[str], **more: bool
-    ) -> Process:
-        try:
-            made = await asyncio.create_subprocess_exec(
-                *command, stdin=-1, stdout=-1, stderr=-1, cwd=self._folder
-            )
-        except FileNotFoundError as error:
-            raise ApiError("InternalError", f"cannot run {command[0]}: {error}") from error
-        return Process(made)
-
-    async def attach(self, namespace: str, pod: str, container: str, **more: bool) -> Process:
-        return await self.exec(namespace, pod, container, ["sh", "-c", "echo attached; cat"])
-
-    async def connect(self, namespace: str, pod: str, port: int) -> Port:
-        return Port(*await asyncio.open_connection("127.0.0.1", port))
 
     async def run(self) -> None:
         now = meta.timestamp(SystemClock().now())
@@ -216,7 +140,7 @@ async def main(folder: Path) -> None:
         kubelets=lambda node: kubelet,
     )
     await server.open()
-    kubelet = HostKubelet(server, folder)
+    kubelet = Kubelet(server, folder)
     root_ca = server.pki.ca_pem.decode()
     controllers = Controllers(server.local_client(), config, SystemClock(), root_ca=root_ca)
     ready = asyncio.Event()

@@ -38,13 +38,13 @@ async def test_objects(api):
 async def test_a_pod_runs_and_takes_commands(api):
     pod = await Pod(spec("kr8s-pod"), api=api)
     await pod.create()
-    await pod.wait("condition=Ready", timeout=20)
+    await pod.wait("condition=Ready", timeout=60)
     assert await pod.ready()
     assert [line async for line in pod.logs()][0].startswith("line 0")
     done = await pod.exec(["echo", "hello"])
     assert (done.stdout, done.returncode) == (b"hello\n", 0)
     await pod.delete()
-    await pod.wait("delete", timeout=20)
+    await pod.wait("delete", timeout=60)
 
 
 async def test_a_deployment_scales(api):
@@ -58,6 +58,6 @@ async def test_a_deployment_scales(api):
     )
     await deployment.create()
     await deployment.scale(3)
-    await deployment.wait("condition=Available", timeout=20)
+    await deployment.wait("condition=Available", timeout=60)
     assert deployment.replicas == 3
     await deployment.delete()

@@ -9,28 +9,26 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib.util
 import os
 import shutil
 import socket
 import subprocess
-import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+import proxy_world as world
 from netemu.api.kinds import ENDPOINT_SLICES, NODES, SERVICES
 from netemu.apiserver.server import ApiServer
 from netemu.config.cluster import ClusterConfig
 from netemu.node import netns
 from netemu.store.sqlite import SqliteStore
+from scenarios import scenario
 
 KUBE_PROXY = os.environ.get("KUBE_PROXY", "")
-ROOT = Path(__file__).parents[1]
 CASES = (
     "affinity",
     "cluster-ip",
@@ -59,19 +57,6 @@ pytestmark = [
     pytest.mark.skipif(not KUBE_PROXY, reason="no kube-proxy at hand; KUBE_PROXY=/path names one"),
     pytest.mark.skipif(os.geteuid() != 0, reason="kube-proxy in a node needs root"),
 ]
-
-
-def _load(name: str, path: Path) -> ModuleType:
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-scenario: Any = _load("netemu_scenario", ROOT / "scenarios" / "scenario.py")
-world: Any = _load("proxy_world", ROOT / "netns" / "proxy_world.py")
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ spec: {selector: {app: web}, ports: [{port: 80, targetPort: http}]}
 def web(kubectl):
     """The Deployment and Service above, rolled out; the name of one pod."""
     kubectl("apply", "-f", "-", stdin=WEB)
-    kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+    kubectl("rollout", "status", "deployment/web", "--timeout=60s")
     return kubectl("get", "pods", "-o", "name").split()[0]
 
 
@@ -105,7 +105,7 @@ def test_watch(kubectl):
     process.stdout.close()
 
 
-def _until(condition, seconds=15.0):
+def _until(condition, seconds=60.0):
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it did not happen in time"
@@ -164,22 +164,22 @@ def test_edits(kubectl, web):
 
 def test_scale_and_rollouts(kubectl, web):
     kubectl("scale", "deployment", "web", "--replicas=3")
-    kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+    kubectl("rollout", "status", "deployment/web", "--timeout=60s")
     assert kubectl("get", "deploy", "web", "-o", "jsonpath={.status.readyReplicas}") == "3"
     kubectl("rollout", "restart", "deployment/web")
-    kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+    kubectl("rollout", "status", "deployment/web", "--timeout=60s")
     assert "2" in kubectl("rollout", "history", "deployment/web").splitlines()[-2]
     kubectl("rollout", "undo", "deployment/web")
-    kubectl("rollout", "status", "deployment/web", "--timeout=20s")
-    kubectl("wait", "deployment/web", "--for=condition=Available", "--timeout=20s")
+    kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    kubectl("wait", "deployment/web", "--for=condition=Available", "--timeout=60s")
 
 
 def test_delete(kubectl, web):
-    kubectl("delete", web, "--timeout=20s")
+    kubectl("delete", web, "--timeout=60s")
     kubectl("delete", "-f", "-", stdin=WEB)
     if kubectl.minor >= 23:  # older ones fail when it has gone already
-        kubectl("wait", web, "--for=delete", "--timeout=20s")
-    kubectl("delete", "pods", "--all", "--timeout=20s")
+        kubectl("wait", web, "--for=delete", "--timeout=60s")
+    kubectl("delete", "pods", "--all", "--timeout=60s")
 
 
 def test_logs(kubectl, web):
@@ -253,11 +253,11 @@ def test_cordon_and_drain(kubectl, web):
     try:
         kubectl("cordon", "node-1")
         assert "SchedulingDisabled" in kubectl("get", "node", "node-1")
-        drained = kubectl("drain", "node-1", "--force", "--ignore-daemonsets", "--timeout=25s")
+        drained = kubectl("drain", "node-1", "--force", "--ignore-daemonsets", "--timeout=60s")
         assert f"{web} evicted" in drained
     finally:
         kubectl("uncordon", "node-1")
-    kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+    kubectl("rollout", "status", "deployment/web", "--timeout=60s")
     kubectl("taint", "nodes", "node-1", "a=b:PreferNoSchedule")
     kubectl("taint", "nodes", "node-1", "a-")
 
@@ -328,7 +328,7 @@ def test_custom_resources(kubectl):
     kubectl("apply", "-f", "-", stdin=mine(THINGS))
     crd = f"crd/{kind.lower()}s.example.com"
     try:
-        kubectl("wait", crd, "--for=condition=Established", "--timeout=10s")
+        kubectl("wait", crd, "--for=condition=Established", "--timeout=60s")
         kubectl("apply", "-f", "-", stdin=mine(THING))
         shown = kubectl("get", f"{kind.lower()}s").splitlines()
         assert shown[0].split() == ["NAME", "SIZE"] and shown[1].split() == ["one", "3"]
@@ -338,4 +338,4 @@ def test_custom_resources(kubectl):
         kubectl("patch", kind.lower(), "one", "--type=merge", "-p", '{"spec":{"size":4}}')
         assert kubectl("get", kind.lower(), "one", "-o", "jsonpath={.spec.size}") == "4"
     finally:
-        kubectl("delete", crd, "--timeout=20s")
+        kubectl("delete", crd, "--timeout=60s")

@@ -1,7 +1,5 @@
 """The official Python client, unmodified."""
 
-import threading
-
 import pytest
 
 kubernetes = pytest.importorskip("kubernetes")
@@ -37,7 +35,7 @@ def container(**more):
 def pod(core, space):
     made = {"metadata": {"name": "web"}, "spec": {"containers": [container()]}}
     core.create_namespaced_pod(space, made)
-    for event in watch.Watch().stream(core.list_namespaced_pod, space, timeout_seconds=20):
+    for event in watch.Watch().stream(core.list_namespaced_pod, space, timeout_seconds=60):
         if event["object"].status.phase == "Running":
             return "web"
     raise AssertionError("the pod did not run")
@@ -60,21 +58,23 @@ def test_objects(core, space):
 
 
 def test_watch(core, space):
+    core.create_namespaced_config_map(space, {"metadata": {"name": "a"}})
     seen = []
     watching = watch.Watch()
-
-    def follow():
-        for event in watching.stream(core.list_namespaced_config_map, space, timeout_seconds=20):
-            seen.append((event["type"], event["object"].metadata.name))
-            if event["type"] == "DELETED":
-                watching.stop()
-
-    thread = threading.Thread(target=follow)
-    thread.start()
-    core.create_namespaced_config_map(space, {"metadata": {"name": "a"}})
-    core.delete_namespaced_config_map("a", space)
-    thread.join()
-    assert [pair for pair in seen if pair[1] == "a"] == [("ADDED", "a"), ("DELETED", "a")]
+    for event in watching.stream(
+        core.list_namespaced_config_map,
+        space,
+        field_selector="metadata.name=a",
+        timeout_seconds=60,
+    ):
+        seen.append(event["type"])
+        if event["type"] == "ADDED":
+            core.patch_namespaced_config_map("a", space, {"data": {"x": "1"}})
+        elif event["type"] == "MODIFIED":
+            core.delete_namespaced_config_map("a", space)
+        elif event["type"] == "DELETED":
+            watching.stop()
+    assert seen == ["ADDED", "MODIFIED", "DELETED"]
 
 
 def test_exec_and_logs(core, space, pod):
@@ -91,7 +91,7 @@ def test_exec_and_logs(core, space, pod):
         **(more | {"stdin": True}),
     )
     session.write_stdin("this\n")
-    session.run_forever(timeout=10)
+    session.run_forever(timeout=60)
     assert session.read_stdout() == "got this\n" and session.returncode == 4
 
 
@@ -111,7 +111,7 @@ def test_create_from_yaml_and_scale(api, space):
     apps = client.AppsV1Api(api)
     apps.patch_namespaced_deployment_scale("web", space, {"spec": {"replicas": 2}})
     assert apps.read_namespaced_deployment_scale("web", space).spec.replicas == 2
-    for event in watch.Watch().stream(apps.list_namespaced_deployment, space, timeout_seconds=20):
+    for event in watch.Watch().stream(apps.list_namespaced_deployment, space, timeout_seconds=60):
         if event["object"].status.available_replicas == 2:
             break
     assert (

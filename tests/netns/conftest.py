@@ -6,33 +6,17 @@ skipped, and so does a run in which nothing ran.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
+import host_state
 from netemu.errors import CapabilityError
 from netemu.node import capabilities
-
-
-def _load(name: str) -> ModuleType:
-    """A module beside this file; tests are no package."""
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, Path(__file__).parent / f"{name}.py")
-        assert spec is not None and spec.loader is not None
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-host_state = _load("host_state")
-_load("emulated")
-_load("kubelets")
 
 _required = {name for name in os.environ.get("NETEMU_REQUIRE", "").split(",") if name}
 _ran: list[str] = []

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from emulated import emulated
 from netemu.aio import spawn
 from netemu.api.kinds import CONFIG_MAPS, EVENTS, PODS, SERVICE_ACCOUNTS
 from netemu.client.informer import Informer
 from netemu.config import ClusterConfig, NodeConfig, TimingConfig
 from netemu.node.kubelet.kubelet import Kubelet
-
-emulated = sys.modules["emulated"]
 
 NODE = "node-1"
 Object = dict[str, Any]
@@ -134,7 +132,7 @@ class Cluster:
 @asynccontextmanager
 async def cluster(**more: Any) -> AsyncIterator[Cluster]:
     async with (
-        emulated.emulated(config(**more), pods={}) as network,
+        emulated(config(**more), pods={}) as network,
         asyncio.TaskGroup() as group,
     ):
         made = Cluster(network, group)

@@ -13,7 +13,6 @@ import os
 import socket
 import struct
 import subprocess
-import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,8 +21,8 @@ from typing import Any
 from netemu.node import netns, netns_directory
 from netemu.node.proxyfamily import FamilyProxy
 from netemu.node.proxymodes import open_backend
+from scenarios import scenario
 
-scenario: Any = sys.modules["netemu_scenario"]
 PREFIX = "ppw."
 RUN = Path("/run/netemu")
 DROP_AFTER = 0.4 * float(os.environ.get("NETEMU_SLOW", "1"))

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
+import host_state
 from netemu.config import ClusterConfig
 from netemu.node import cleanup
 
 pytestmark = [pytest.mark.netns, pytest.mark.needs("veth", "bridge")]
 
-host_state = sys.modules["host_state"]
 CONFIG = ClusterConfig(name="crash")
 MOST_STEPS = 300
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-pytestmark = pytest.mark.netns
+import host_state
 
-host_state = sys.modules["host_state"]
+pytestmark = pytest.mark.netns
 
 
 def sh(command: str) -> None:

@@ -5,20 +5,18 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import kubelets
+from kubelets import ended, restarts, sh, waiting
 from netemu.aio import spawn
 from netemu.api.kinds import CONFIG_MAPS, NODES, PODS
 from netemu.client.kubelet import LogOptions
 from netemu.errors import ApiError
-
-kubelets = sys.modules["kubelets"]
-sh, waiting, ended, restarts = kubelets.sh, kubelets.waiting, kubelets.ended, kubelets.restarts
 
 pytestmark = pytest.mark.netns
 

@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
+import host_state
+from emulated import EmulatedNetwork, emulated
 from netemu.api.kinds.node import NODES
 from netemu.config import ClusterConfig, HostConfig
 from netemu.errors import DataplaneError
 from netemu.node import netns
 
 pytestmark = [pytest.mark.netns, pytest.mark.needs("veth", "bridge", "vxlan", "iptables")]
-
-host_state = sys.modules["host_state"]
-emulated = sys.modules["emulated"].emulated
-EmulatedNetwork = sys.modules["emulated"].EmulatedNetwork
 
 CONFIG = ClusterConfig(name="net", hosts=(HostConfig(name="client"),))
 PODS = {"a": "node-1", "b": "node-1", "c": "node-2", "d": "node-3"}

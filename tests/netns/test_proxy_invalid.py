@@ -8,34 +8,18 @@ https://github.com/kubernetes/kubernetes/issues/74839
 
 from __future__ import annotations
 
-import importlib.util
 import socket
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 from scapy.layers.inet import IP, TCP
 
+import proxy_world as world
 from netemu.node import netns
-
-
-def _load(name: str, path: Path) -> ModuleType:
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-_here = Path(__file__).parent
-scenario: Any = _load("netemu_scenario", _here.parent / "scenarios" / "scenario.py")
-world: Any = _load("proxy_world", _here / "proxy_world.py")
+from scenarios import scenario
 
 pytestmark = pytest.mark.needs("veth", "bridge")
 VIP, POD, CLIENT = "10.96.0.10", scenario.PODS["a1"], scenario.PODS["client"]

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
-import sys
 from collections.abc import Iterator
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
+import proxy_world as world
 from netemu.node import capabilities
-
-
-def _load(name: str, path: Path) -> ModuleType:
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        sys.modules[name] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules[name]
-
-
-_here = Path(__file__).parent
-scenario: Any = _load("netemu_scenario", _here.parent / "scenarios" / "scenario.py")
-world: Any = _load("proxy_world", _here / "proxy_world.py")
+from scenarios import scenario
 
 pytestmark = [pytest.mark.netns, pytest.mark.needs("veth", "bridge")]
 ALL = list(scenario.every())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import select
@@ -33,22 +32,6 @@ UPSTREAM = {
     ("80.100.51.198.in-addr.arpa.", "PTR"): ["www.example.test."],
     ("version.bind.", "TXT"): ['"fake upstream"'],
 }
-
-
-def load_blackbox():
-    spec = importlib.util.spec_from_file_location("blackbox", HERE / "blackbox.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["blackbox"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-blackbox_module = load_blackbox()
-
-
-@pytest.fixture(scope="session")
-def blackbox():
-    return blackbox_module
 
 
 def answer(data: bytes, counts: dict) -> bytes | None:

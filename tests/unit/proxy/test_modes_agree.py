@@ -6,31 +6,16 @@ NETEMU_FUZZ says how many seeds are tried (scripts/fuzz: thousands).
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import random
-import sys
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
 
 from netemu.netstate.packet import Packet
 from netemu.netstate.trace import trace
+from scenarios import scenario
 
-
-def _load() -> ModuleType:
-    if "netemu_scenario" not in sys.modules:
-        path = Path(__file__).parents[2] / "scenarios" / "scenario.py"
-        spec = importlib.util.spec_from_file_location("netemu_scenario", path)
-        assert spec is not None and spec.loader is not None
-        sys.modules["netemu_scenario"] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules["netemu_scenario"]
-
-
-scenario: Any = _load()
 SEEDS = int(os.environ.get("NETEMU_FUZZ", "200"))
 CHUNK = 50
 

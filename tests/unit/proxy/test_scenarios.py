@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
-from pathlib import Path
-from types import ModuleType
-
 import pytest
 
+from scenarios import scenario
 
-def _load() -> ModuleType:
-    if "netemu_scenario" not in sys.modules:
-        path = Path(__file__).parents[2] / "scenarios" / "scenario.py"
-        spec = importlib.util.spec_from_file_location("netemu_scenario", path)
-        assert spec is not None and spec.loader is not None
-        sys.modules["netemu_scenario"] = module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return sys.modules["netemu_scenario"]
-
-
-scenario = _load()
 ALL = list(scenario.every())
 
 
