@@ -5,6 +5,7 @@ https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/object-me
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -101,7 +102,13 @@ _LAST = 253_402_300_799
 
 def timestamp(seconds: float) -> str:
     """metav1.Time: RFC 3339, UTC, whole seconds; the year 9999 at most."""
-    return datetime.fromtimestamp(min(seconds, _LAST), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _timestamp(int(min(seconds, _LAST) // 1))
+
+
+@lru_cache(maxsize=64)
+def _timestamp(second: int) -> str:
+    """A thousand objects that are made within one second share its text."""
+    return datetime.fromtimestamp(second, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def micro_timestamp(seconds: float) -> str:

@@ -22,8 +22,9 @@ _REMEMBERED = 4096
 _MOST_WAITING = 10_000
 _MOST_ROUTINE = 256
 """So many may wait before routine ones (Pulled, Created, Started) are left out."""
-LATER = 0.2
-"""Seconds that a burst gets before its events are written: what they tell of comes first."""
+LATER, AT_LATEST = 0.3, 2.0
+"""Seconds without a new event after which a burst counts as over and its events are written, and
+how long the first one waits at most: what they tell of comes first."""
 
 
 class EventQueue:
@@ -34,6 +35,7 @@ class EventQueue:
         self._waiting: deque[tuple[Object, Resource, str, str, str]] = deque()
         self._tokens: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._wake = asyncio.Event()
+        self._newest = 0.0
 
     def event(
         self,
@@ -49,6 +51,7 @@ class EventQueue:
         most = _MOST_ROUTINE if routine else _MOST_WAITING
         if self._spends(meta.uid(obj) or meta.key(obj)) and len(self._waiting) < most:
             self._waiting.append((obj, resource, type, reason, message))
+            self._newest = self._clock.monotonic()
             self._wake.set()
 
     def _spends(self, subject: str) -> bool:
@@ -71,7 +74,12 @@ class EventQueue:
         while True:
             await self._wake.wait()
             self._wake.clear()
-            await self._clock.sleep(LATER)
+            await self._end_of_burst()
             while self._waiting:
                 await self._recorder.event(*self._waiting.popleft())
                 await asyncio.sleep(0)  # everybody else goes first
+
+    async def _end_of_burst(self) -> None:
+        latest = self._clock.monotonic() + AT_LATEST
+        while (rest := min(self._newest + LATER, latest) - self._clock.monotonic()) > 0:
+            await self._clock.sleep(rest)

@@ -50,6 +50,7 @@ class Informer:
         self._indexes = {name: Index(of) for name, of in (indexers or {}).items()}
         self._on_change: Sequence[ChangeHandler] = ()
         self._on_progress: Sequence[ProgressHandler] = ()
+        self._on_bookmark: Sequence[Callable[[], None]] = ()
         self._synced = asyncio.Event()
         self._retry = _FIRST_RETRY
         self.revision = 0
@@ -87,6 +88,10 @@ class Informer:
     def on_progress(self, handler: ProgressHandler) -> None:
         """Call `handler(revision)` whenever `revision` has moved: by an event or a bookmark."""
         self._on_progress = (*self._on_progress, handler)
+
+    def on_bookmark(self, handler: Callable[[], None]) -> None:
+        """Call `handler` when the server says how far it is without news: a barrier may wait."""
+        self._on_bookmark = (*self._on_bookmark, handler)
 
     async def wait_synced(self) -> None:
         """Wait for the first list."""
@@ -145,6 +150,9 @@ class Informer:
             deleted = event.type == "DELETED"
             self._replace(meta.key(event.object), None if deleted else event.object)
         self._advance(event.revision)
+        if event.type == "BOOKMARK":
+            for handler in self._on_bookmark:
+                handler()
 
     def _replace(self, key: str, new: Object | None) -> None:
         old = self._objects.get(key)

@@ -36,6 +36,7 @@ from netemu.node.fabric import Fabric
 from netemu.node.ledger import Ledger
 from netemu.node.machine import HOST, Machine
 from netemu.node.namespace_holder import NamespaceHolder
+from netemu.node.network_maker import NetworkMaker
 from netemu.node.outside_hosts import OutsideHosts
 from netemu.proxy.services import SharedDecisions
 
@@ -46,8 +47,8 @@ START_LIMIT = 30.0
 
 
 class ControlPlane:
-    def __init__(self, config: ClusterConfig, report: Report) -> None:
-        self._config, self._report = config, report
+    def __init__(self, config: ClusterConfig, report: Report, maker: NetworkMaker) -> None:
+        self._config, self._report, self._maker = config, report, maker
         self._clock = SystemClock()
         self._ledger = Ledger(config.run_dir)
         self._fabric = Fabric(config, self._ledger)
@@ -91,6 +92,7 @@ class ControlPlane:
             self._client,
             holder=self._holder,
             ledger=self._ledger,
+            build=self._maker.builder(),
             nameserver=self._fabric.serving_address,
             tokens=self._token,
             clock=self._clock,

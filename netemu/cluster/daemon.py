@@ -18,17 +18,19 @@ from netemu.cluster.report import Report
 from netemu.cluster.state import load_config
 from netemu.config import ClusterConfig
 from netemu.errors import NetemuError
+from netemu.node.ledger import Ledger
+from netemu.node.network_maker import NetworkMaker
 
 log = logging.getLogger(__name__)
 
 
-async def serve(config: ClusterConfig, report: Report) -> None:
+async def serve(config: ClusterConfig, report: Report, maker: NetworkMaker) -> None:
     """Run the cluster until a signal asks to end."""
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    run = loop.create_task(ControlPlane(config, report).run(), name="control-plane")
+    run = loop.create_task(ControlPlane(config, report, maker).run(), name="control-plane")
     stopped = loop.create_task(stop.wait(), name="stop")
     await asyncio.wait({run, stopped}, return_when=asyncio.FIRST_COMPLETED)
     stopped.cancel()
@@ -56,7 +58,12 @@ def main() -> int:
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     try:
-        asyncio.run(serve(load_config(name), report))
+        config = load_config(name)
+        maker = NetworkMaker.fork(close=(go, say))
+        Ledger(config.run_dir).record(
+            "process", pid=maker.process.pid, start_time=maker.process.start_time
+        )
+        asyncio.run(serve(config, report, maker))
     except Exception as error:
         cause = _cause(error)
         log.exception("the daemon failed")

@@ -13,6 +13,7 @@ from netemu.node.kubelet.kubelet import Kubelet
 from netemu.node.ledger import Ledger
 from netemu.node.machine import Machine
 from netemu.node.namespace_holder import NamespaceHolder
+from netemu.node.network_maker import Build
 from netemu.node.overlay import NodeOverlay
 from netemu.node.podnetwork import PodNetwork
 from netemu.node.proxy import NodeProxy, ProxyOptions
@@ -47,13 +48,16 @@ class NodeAgent:
         *,
         holder: NamespaceHolder,
         ledger: Ledger,
+        build: Build,
         nameserver: str,
         tokens: TokenIssuer,
         clock: Clock,
         decisions: SharedDecisions | None = None,
     ) -> None:
         self.name = node.name
-        self._network = PodNetwork(config, node.name, machine.netns, holder=holder, ledger=ledger)
+        self._network = PodNetwork(
+            config, node.name, machine.netns, holder=holder, ledger=ledger, build=build
+        )
         self.kubelet = Kubelet(
             client,
             config,

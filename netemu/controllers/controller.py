@@ -7,7 +7,7 @@ delays, except TerminalError, which waits until the object changes.
 
 A key with a thousand children would be looked at for each of their events, and each look costs a
 walk over all of them. `pause` bounds that: after a look, the key rests for that long, and every
-event meanwhile is served by the next look.
+event meanwhile is served by the next look. A barrier ends the rest (`hurry`).
 """
 
 from __future__ import annotations
@@ -81,6 +81,11 @@ class Controller:
         else:
             self._held.add(key)
             self.queue.add_after(key, wait)
+
+    def hurry(self) -> None:
+        """Somebody waits for us: resting keys that have something to do are looked at now."""
+        for key in self._held:
+            self.queue.add(key)
 
     @property
     def revision(self) -> int:

@@ -27,6 +27,11 @@ class EndpointsProgress:
             controller.on_done(self._moved.set)
         for informer in informers:
             informer.on_progress(lambda revision: self._moved.set())
+            informer.on_bookmark(self._hurry)
+
+    def _hurry(self) -> None:
+        for controller in self._controllers:
+            controller.hurry()
 
     async def run(self) -> None:
         """Until cancelled."""

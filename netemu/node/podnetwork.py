@@ -10,8 +10,10 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 
 from netemu.config import ClusterConfig
+from netemu.node import sandbox
 from netemu.node.ledger import Ledger
 from netemu.node.namespace_holder import NamespaceHolder
+from netemu.node.network_maker import Build
 from netemu.node.sandboxes import PodRequest, PodSandbox, Sandboxes
 from netemu.node.serial_thread import SerialThread
 
@@ -32,8 +34,12 @@ class PodNetwork:
         *,
         holder: NamespaceHolder,
         ledger: Ledger,
+        build: Build = sandbox.build,
     ) -> None:
-        self._sandboxes = Sandboxes(config, node, node_netns, holder=holder, ledger=ledger)
+        """`build`: who makes the networks; a `NetworkMaker`'s builder, or this process."""
+        self._sandboxes = Sandboxes(
+            config, node, node_netns, holder=holder, ledger=ledger, build=build
+        )
         self._thread = SerialThread(f"{node}/pods")
         self._lock = asyncio.Lock()
         self._ready = asyncio.Event()

@@ -22,6 +22,7 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from netemu.errors import DataplaneError
@@ -79,31 +80,47 @@ class Bare:
 
 
 def build(
-    pods: Sequence[PodLink], bridge: Bridge, node: NetlinkSocket
+    pods: Sequence[PodLink],
+    bridge: Bridge,
+    node: NetlinkSocket,
+    *,
+    turn: AbstractContextManager[object] | None = None,
 ) -> tuple[dict[str, int], dict[str, DataplaneError]]:
     """Build all; (uid -> descriptor of its namespace, uid -> why it failed).
 
     The caller owns the descriptors. A pod that failed leaves nothing: its namespace ends here.
+    `turn`: held while the kernel makes the links, not while they come up.
     """
     built: dict[str, int] = {}
     failed: dict[str, DataplaneError] = {}
-    eth0 = FIRST_INDEX
     try:
-        for pod, bare in zip(pods, _namespaces(len(pods)), strict=True):
-            built[pod.uid] = bare.descriptor
-            try:
-                eth0 = _link(pod, bridge, node, bare, eth0)
-            except DataplaneError as error:
-                failed[pod.uid] = error
-                os.close(built.pop(pod.uid))
-            finally:
-                bare.netlink.close()
+        with turn or nullcontext():
+            _build(pods, bridge, node, built, failed)
         _drop_silent(pods, bridge, node, built, failed)
     except BaseException:
         for descriptor in built.values():
             os.close(descriptor)
         raise
     return built, failed
+
+
+def _build(
+    pods: Sequence[PodLink],
+    bridge: Bridge,
+    node: NetlinkSocket,
+    built: dict[str, int],
+    failed: dict[str, DataplaneError],
+) -> None:
+    eth0 = FIRST_INDEX
+    for pod, bare in zip(pods, _namespaces(len(pods)), strict=True):
+        built[pod.uid] = bare.descriptor
+        try:
+            eth0 = _link(pod, bridge, node, bare, eth0)
+        except DataplaneError as error:
+            failed[pod.uid] = error
+            os.close(built.pop(pod.uid))
+        finally:
+            bare.netlink.close()
 
 
 def _drop_silent(

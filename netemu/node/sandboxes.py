@@ -31,6 +31,7 @@ from netemu.node.ledger import Ledger
 from netemu.node.link_messages import delete_group, new_bridge, set_link
 from netemu.node.namespace_holder import NamespaceHolder
 from netemu.node.netlink import NetlinkSocket
+from netemu.node.network_maker import Build
 from netemu.node.network_observe import observe_known, observe_links
 from netemu.node.sandbox import Bridge, PodLink
 from netemu.node.sandbox_log import SandboxLog, SandboxRecord
@@ -77,8 +78,10 @@ class Sandboxes:
         *,
         holder: NamespaceHolder,
         ledger: Ledger,
+        build: Build = sandbox.build,
     ) -> None:
         self._config = config
+        self._build = build
         self._node = node
         self._netns = node_netns
         self._holder = holder
@@ -124,7 +127,7 @@ class Sandboxes:
         records = self._plan(requests)
         self._log.add(records)
         self._record_names([record.path for record in records])
-        built, failed = sandbox.build(
+        built, failed = self._build(
             [self._pod_link(record) for record in records], self._bridge, self._node_socket
         )
         numbers = self._holder.hold(built)

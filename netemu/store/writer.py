@@ -46,7 +46,8 @@ class Writer:
 
     def submit(self, change: Change, future: asyncio.Future[None]) -> None:
         self._waiting.append((change, future))
-        self._wake.set()
+        if not self._wake.is_set():  # setting it again would take its lock for nothing
+            self._wake.set()
 
     async def call(self, job: Job) -> Any:
         """Run `job` on the connection, between two commits."""

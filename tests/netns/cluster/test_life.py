@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import signal
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -148,6 +150,46 @@ def cluster_pods(name: str) -> set[str]:
             except OSError:
                 continue  # it ended meanwhile
     return found
+
+
+def network_maker(name: str) -> int:
+    """The daemon's child that runs the same command: the one it forked to build networks."""
+    daemon = Path(f"/proc/{daemon_pid(name)}")
+    children = Path(daemon, "task", daemon.name, "children").read_text().split()
+    command = (daemon / "cmdline").read_bytes()
+    (found,) = [pid for pid in children if Path(f"/proc/{pid}/cmdline").read_bytes() == command]
+    return int(found)
+
+
+def test_pods_get_networks_without_the_process_that_makes_them(
+    make_cluster: Callable[..., Any],
+) -> None:
+    cluster = make_cluster("maker", "--nodes", "2")
+    maker = network_maker("maker")
+    cluster.run("apply", "-f", "-", stdin=pod("one", "node-1"))
+    os.kill(maker, signal.SIGKILL)
+    cluster.run("apply", "-f", "-", stdin=pod("two", "node-2") + "---" + pod("three", "node-1"))
+    assert " 0% packet loss" in cluster.run("ping", "one", "two")
+    assert " 0% packet loss" in cluster.run("ping", "three", "two")
+
+
+def test_the_process_that_makes_networks_ends_with_the_daemon(
+    make_cluster: Callable[..., Any],
+) -> None:
+    make_cluster("orphan", "--nodes", "1")
+    with open_process(network_maker("orphan")) as maker:
+        os.kill(daemon_pid("orphan"), signal.SIGKILL)
+        assert select.select([maker], [], [], 30)[0], "it lives on"
+
+
+@contextmanager
+def open_process(pid: int) -> Iterator[int]:
+    """A pidfd: readable when the process has ended."""
+    descriptor = os.pidfd_open(pid)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def test_down_after_a_killed_daemon(make_cluster: Callable[..., Any]) -> None:

@@ -6,7 +6,7 @@ import asyncio
 
 from netemu.aio import FakeClock, spawn
 from netemu.api import kinds
-from netemu.client.eventqueue import BURST, LATER, EventQueue
+from netemu.client.eventqueue import AT_LATEST, BURST, LATER, EventQueue
 
 
 class Recorder:
@@ -73,3 +73,29 @@ async def test_a_burst_comes_first_and_routine_events_of_a_long_line_are_left_ou
         task.cancel()
     messages = [message for _, message in recorder.written]
     assert messages == ["routine"] * 256 + ["not routine"]
+
+
+async def test_a_burst_is_over_when_nothing_new_comes():
+    recorder, clock = Recorder(), FakeClock()
+    queue = EventQueue(recorder, clock)
+    async with asyncio.TaskGroup() as group:
+        task = spawn(group, queue.run(), name="events")
+        for number in range(4):
+            queue.event(pod(f"p{number}"), kinds.PODS, "Normal", "Started", "")
+            await clock.advance(LATER * 0.6)
+        assert recorder.written == []
+        await clock.advance(LATER)
+        assert len(recorder.written) == 4
+        task.cancel()
+
+
+async def test_a_burst_without_an_end_is_told_of_all_the_same():
+    recorder, clock = Recorder(), FakeClock()
+    queue = EventQueue(recorder, clock)
+    async with asyncio.TaskGroup() as group:
+        task = spawn(group, queue.run(), name="events")
+        for number in range(2 + int(AT_LATEST / LATER * 2)):
+            queue.event(pod(f"p{number}"), kinds.PODS, "Normal", "Started", "")
+            await clock.advance(LATER / 2)
+        assert recorder.written
+        task.cancel()

@@ -129,3 +129,21 @@ async def test_equal_questions_share_one_informer(server: ApiServer):
 
 
 POD = {"spec": {"containers": [{"name": "c", "image": "nginx"}]}}
+
+
+async def test_a_bookmark_is_told_after_all_that_came_before(client: ApiClient):
+    informer = Informer(client, CONFIG_MAPS)
+    told = []
+    informer.on_change(lambda o, n: told.append(meta.name(n or o)))
+    informer.on_bookmark(lambda: told.append("bookmark"))
+    until = Until(informer)
+    async with running(informer):
+        await informer.wait_synced()
+        await client.create(CONFIG_MAPS, config_map("one"))
+        made = await client.create(PODS, {**config_map("x"), "spec": {"containers": [CONTAINER]}})
+        await client.barrier()
+        await until(lambda: informer.revision >= meta.revision(made))
+    assert told == ["one", "bookmark"]
+
+
+CONTAINER = {"name": "main", "image": "busybox"}

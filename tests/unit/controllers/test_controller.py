@@ -68,6 +68,22 @@ async def test_a_resting_key_is_looked_at_once_when_its_rest_is_over(probe):
     assert probe.looks == [(0.0, "a"), (2.0, "a")]
 
 
+async def test_who_is_waited_for_does_not_rest(probe):
+    probe.rest = 2.0
+    probe.enqueue("a")
+    await probe.clock.advance(0.5)
+    probe.hurry()
+    await probe.clock.advance(0)
+    assert len(probe.looks) == 1, "it has nothing to do"
+    probe.enqueue("a")
+    await probe.clock.advance(0)
+    assert len(probe.looks) == 1
+    probe.hurry()
+    await probe.clock.advance(0)
+    assert probe.looks == [(0.0, "a"), (0.5, "a")]
+    assert probe.held == 0
+
+
 async def test_errors_are_tried_again_ever_later(probe):
     def fail(key):
         raise ApiError("InternalError", "no")
