@@ -1,10 +1,11 @@
 """A kubelet whose containers are this machine: a KubeletApi for tests without namespaces."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
-from netemu.client.kubelet import LogOptions, Output
+from netemu.client.kubelet import LogOptions, Output, Page
 from netemu.errors import ApiError
 
 
@@ -91,6 +92,7 @@ class HostKubelet:
         self._folder = folder
         self.sessions: list[Process] = []
         self.asked: list[LogOptions] = []
+        self.dialled: list[tuple[str, int]] = []
 
     async def logs(self, namespace: str, pod: str, options: LogOptions) -> AsyncIterator[bytes]:
         self.asked.append(options)
@@ -116,3 +118,24 @@ class HostKubelet:
 
     async def connect(self, namespace: str, pod: str, port: int) -> Port:
         return Port(*await asyncio.open_connection("127.0.0.1", port))
+
+    async def dial(self, address: str, port: int) -> socket.socket:
+        """Every address is this machine."""
+        self.dialled.append((address, port))
+        made = socket.socket()
+        made.setblocking(False)
+        try:
+            await asyncio.get_running_loop().sock_connect(made, ("127.0.0.1", port))
+        except OSError:
+            made.close()
+            raise
+        return made
+
+    async def page(self, path: str, query: Mapping[str, str]) -> Page:
+        async def parts() -> AsyncIterator[bytes]:
+            yield b"one "
+            yield query.get("word", "two").encode()
+
+        if path == "/logs/long":
+            return Page(parts=parts())
+        return Page(body=b"ok") if path == "/healthz" else Page(status=404, body=b"no\n")

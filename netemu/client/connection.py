@@ -65,19 +65,30 @@ class Response:
         """The body as it comes."""
         reader = self.connection.reader
         if self.headers.get("transfer-encoding", "").lower() == "chunked":
-            while size := int((await reader.readline()).split(b";")[0] or b"0", 16):
-                yield await reader.readexactly(size)
+            while size := int((await reader.readuntil(b"\n")).split(b";")[0], 16):
+                async for part in _exactly(reader, size):
+                    yield part
                 await reader.readexactly(2)
-            while (await reader.readline()).strip():
+            while (await reader.readuntil(b"\n")).strip():
                 pass
         elif "content-length" in self.headers:
-            if length := int(self.headers["content-length"]):
-                yield await reader.readexactly(length)
+            async for part in _exactly(reader, int(self.headers["content-length"])):
+                yield part
         elif self.status not in (204, 304):
             while part := await reader.read(65536):
                 yield part
             self.connection.reusable = False
         self.connection.finished = True
+
+
+async def _exactly(reader: asyncio.StreamReader, size: int) -> AsyncIterator[bytes]:
+    """The next `size` bytes as they come; EOFError when the connection ends before."""
+    while size:
+        part = await reader.read(size)
+        if not part:
+            raise asyncio.IncompleteReadError(b"", size)
+        size -= len(part)
+        yield part
 
 
 @dataclass(slots=True)

@@ -6,7 +6,8 @@ directly, and `cluster` wires them to the API server, which must not know `node`
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -31,6 +32,16 @@ class Output:
 
     stream: int
     data: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """An answer of the kubelet's own HTTP server; `parts` instead of `body` when it is long."""
+
+    status: int = 200
+    content_type: str = "text/plain; charset=utf-8"
+    body: bytes = b""
+    parts: AsyncIterator[bytes] | None = None
 
 
 class ExecSession(Protocol):
@@ -85,3 +96,9 @@ class KubeletApi(Protocol):
     ) -> ExecSession: ...
 
     async def connect(self, namespace: str, pod: str, port: int) -> PortSession: ...
+
+    async def dial(self, address: str, port: int) -> socket.socket:
+        """A TCP connection from the node itself, non-blocking; OSError when there is no way."""
+
+    async def page(self, path: str, query: Mapping[str, str]) -> Page:
+        """What `GET path` on the kubelet's port answers; unknown paths are a page with 404."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from netemu.api.kind import Object
 from netemu.errors import ApiError
@@ -19,6 +20,13 @@ JSON, YAML, PROTOBUF = "application/json", "application/yaml", "application/vnd.
 _decode = msgspec.json.Decoder().decode
 
 
+def invite(request: web.BaseRequest) -> None:
+    """Let the client send its body, if it waits to be asked to (`Expect: 100-continue`)."""
+    expected = request.headers.get("Expect", "").lower()
+    if expected == "100-continue" and request.transport is not None:
+        request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
 async def read(request: web.BaseRequest) -> bytes:
     """The whole body; ApiError when it is too large or does not come."""
     too_large = ApiError(
@@ -26,6 +34,7 @@ async def read(request: web.BaseRequest) -> bytes:
     )
     if (request.content_length or 0) > MOST_BYTES:
         raise too_large
+    invite(request)
     parts: list[bytes] = []
     size = 0
     try:
@@ -38,6 +47,8 @@ async def read(request: web.BaseRequest) -> bytes:
     except TimeoutError:
         message = f"the request body did not arrive within {_SECONDS:g} s"
         raise ApiError("Timeout", message, code=408) from None
+    except (web.RequestPayloadError, HttpProcessingError) as error:
+        raise ApiError("BadRequest", f"the request body is not valid HTTP: {error}") from error
     return b"".join(parts)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -32,6 +33,10 @@ class Request(Protocol):
     def method(self) -> str: ...
 
     @property
+    def raw_path(self) -> str:
+        """The target as the request line has it, with its query."""
+
+    @property
     def headers(self) -> CIMultiDictProxy[str] | CIMultiDict[str]: ...
 
     @property
@@ -43,6 +48,7 @@ class Head:
     """The head of a request that aiohttp did not read."""
 
     method: str
+    raw_path: str
     headers: CIMultiDict[str]
     transport: asyncio.Transport | None
 
@@ -62,6 +68,17 @@ class Call:
     def http(self) -> web.BaseRequest:
         assert isinstance(self.request, web.BaseRequest)
         return self.request
+
+    @property
+    def raw_path(self) -> str:
+        """The path as it was sent, percent-encoded."""
+        return self.request.raw_path.partition("?")[0]
+
+    @property
+    def raw_query(self) -> str:
+        """The query as it was sent, with its question mark."""
+        _, mark, query = self.request.raw_path.partition("?")
+        return mark + query
 
     @property
     def ctx(self) -> Context:
@@ -136,8 +153,27 @@ def success(**details: Any) -> Object:
 
 def failure(error: ApiError) -> web.Response:
     """The answer that an error is."""
-    response = web.Response(body=encode(error.to_status()), status=error.code, content_type=JSON)
+    response = web.Response(body=_status(error), status=error.code, content_type=JSON)
     retry = error.details.get("retryAfterSeconds")
     if retry:
         response.headers["Retry-After"] = str(retry)
     return response
+
+
+def refusal(error: ApiError) -> bytes:
+    """The same as bytes, where aiohttp has no part in it; the connection ends with it."""
+    body = _status(error)
+    head = (
+        f"HTTP/1.1 {error.code} {error.reason}\r\nContent-Type: {JSON}\r\n"
+        f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+def _status(error: ApiError) -> bytes:
+    """A message may quote what a client sent, even if that was no text."""
+    status = error.to_status()
+    try:
+        return encode(status)
+    except UnicodeEncodeError:
+        return json.dumps(status, ensure_ascii=False).encode("utf-8", "replace")

@@ -84,7 +84,7 @@ class Handler:
             return None
         if info.namespace and not kind.namespaced and kind.plural != "namespaces":
             return None
-        head = Head(method="GET", headers=headers, transport=transport)
+        head = Head(method="GET", raw_path=path, headers=headers, transport=transport)
         call = Call(self._server, head, info, {})
         try:
             self._server.gate.admit(call)

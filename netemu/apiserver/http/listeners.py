@@ -12,8 +12,8 @@ from netemu.aio import spawn
 from netemu.apiserver.http.handler import Handler
 from netemu.apiserver.http.quickreads import QuickServer
 from netemu.apiserver.http.sniff import Sniffer
-from netemu.apiserver.http.spdyupgrade import serve_upgrade
-from netemu.apiserver.streams.spdyconnection import SpdyConnection
+from netemu.apiserver.http.upgrades import is_ours, serve_upgrade
+from netemu.apiserver.streams.rawconnection import RawConnection
 
 if TYPE_CHECKING:
     from netemu.apiserver.server import ApiServer
@@ -51,6 +51,7 @@ class Listeners:
             keepalive_timeout=_KEEPALIVE,
             handler_cancellation=True,
             access_log=None,
+            auto_decompress=False,
             max_line_size=_MOST_HEADER,
             max_field_size=_MOST_HEADER,
         )
@@ -100,12 +101,12 @@ class Listeners:
         return int(tcp.sockets[0].getsockname()[1])
 
     def _sniffer(self) -> Sniffer:
-        return Sniffer(self._http, self._on_spdy, self._sniffers)
+        return Sniffer(self._http, is_ours, self._on_upgrade, self._sniffers)
 
-    def _on_spdy(self, transport: asyncio.Transport, head: bytes, rest: bytes) -> None:
-        connection = SpdyConnection(transport, rest)
+    def _on_upgrade(self, transport: asyncio.Transport, head: bytes, rest: bytes) -> None:
+        connection = RawConnection(transport, rest)
         serving = serve_upgrade(self._server, connection, head)
-        spawn(self._group, serving, name="spdy-connection")
+        spawn(self._group, serving, name="upgraded-connection")
 
     async def close(self) -> None:
         """End all connections."""

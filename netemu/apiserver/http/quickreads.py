@@ -9,6 +9,7 @@ at once. Everything else goes to aiohttp, every error too: one place explains.
 from __future__ import annotations
 
 import asyncio
+import logging
 import re
 import time
 from collections.abc import Callable
@@ -16,7 +17,13 @@ from email.utils import formatdate
 from functools import lru_cache
 
 from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
 from multidict import CIMultiDict
+
+from netemu.apiserver.http.call import failure
+from netemu.errors import ApiError
+
+log = logging.getLogger(__name__)
 
 _END = b"\r\n\r\n"
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d{1,18}) *\r\n", re.IGNORECASE)
@@ -86,6 +93,28 @@ class QuickProtocol(web.RequestHandler):
         self.transport.write(_head(int(time.time()), len(body)) + body)
         self._next_keepalive_close_time = self._loop.time() + self._keepalive_timeout
         return True
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What is no HTTP, or too much of it, is answered with a Status like all else."""
+        log.debug("bad request", extra={"kv": {"error": str(exc)}})
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun and cannot be replaced")
+        error = ApiError("BadRequest", f"the request is not valid HTTP: {_first_line(message)}")
+        if isinstance(exc, LineTooLong):
+            error = ApiError("RequestHeaderFieldsTooLarge", _first_line(message), code=431)
+        response = failure(error)
+        response.force_close()
+        return response
+
+
+def _first_line(message: str | None) -> str:
+    return (message or "").strip().partition("\n")[0]
 
 
 class QuickServer(web.Server):

@@ -1,6 +1,7 @@
 """The first request of a connection is looked at before aiohttp gets it.
 
-Two things aiohttp does not do: it waits for ever for the rest of a header, and it knows no SPDY.
+Two things aiohttp does not do: it waits for ever for the rest of a header, and it knows no upgrade
+but to WebSocket.
 """
 
 from __future__ import annotations
@@ -9,9 +10,12 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, cast
 
+from netemu.apiserver.http.call import refusal
+from netemu.errors import ApiError
+
 _MOST_HEADER = 64 * 1024
 _HEADER_SECONDS = 10.0
-_SPDY = b"\r\nupgrade: spdy/3.1"
+_END = b"\r\n\r\n"
 
 
 class Sniffer(asyncio.Protocol):
@@ -20,12 +24,14 @@ class Sniffer(asyncio.Protocol):
     def __init__(
         self,
         factory: Callable[[], asyncio.BaseProtocol],
-        on_spdy: Callable[[asyncio.Transport, bytes, bytes], None],
+        is_upgrade: Callable[[bytes], bool],
+        on_upgrade: Callable[[asyncio.Transport, bytes, bytes], None],
         waiting: set[Sniffer],
     ) -> None:
         """`waiting` has the sniffers that still wait for a header."""
-        self._factory, self._on_spdy, self._waiting = factory, on_spdy, waiting
-        self._data = b""
+        self._factory, self._waiting = factory, waiting
+        self._is_upgrade, self._on_upgrade = is_upgrade, on_upgrade
+        self._data = bytearray()
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -49,33 +55,42 @@ class Sniffer(asyncio.Protocol):
             self._timer = None
 
     def data_received(self, data: bytes) -> None:
+        searched = max(0, len(self._data) - len(_END))
         self._data += data
-        if b"\r\n\r\n" in self._data or b"\n\n" in self._data:
+        end = self._data.find(_END, searched)
+        if end >= 0 or self._data.find(b"\n\n", searched) >= 0 or not _may_be_http(self._data):
             self._stop_timer()
-            self._hand_on()
+            self._hand_on(end)
         elif len(self._data) > _MOST_HEADER:
-            self._refuse(431, "Request Header Fields Too Large")
+            message = f"the request's header is longer than {_MOST_HEADER} bytes"
+            self._refuse(ApiError("RequestHeaderFieldsTooLarge", message, code=431))
 
-    def _hand_on(self) -> None:
-        head, _, rest = self._data.partition(b"\r\n\r\n")
-        if _SPDY in head.lower():
-            self._data = b""
-            self._on_spdy(self._transport, head, rest)
+    def _hand_on(self, end: int) -> None:
+        """`end`: where the header ends; negative when aiohttp shall say what is wrong with it."""
+        data, self._data = bytes(self._data), bytearray()
+        if end >= 0 and self._is_upgrade(data[:end]):
+            self._on_upgrade(self._transport, data[:end], data[end + len(_END) :])
             return
         protocol: Any = self._factory()
         self._transport.set_protocol(protocol)
         protocol.connection_made(self._transport)
-        protocol.data_received(self._data)
-        self._data = b""
+        protocol.data_received(data)
 
     def _too_slow(self) -> None:
         if self._data:
-            self._refuse(408, "Request Timeout")
+            message = f"the request's header did not arrive within {_HEADER_SECONDS:g} s"
+            self._refuse(ApiError("Timeout", message, code=408))
         else:
             self._transport.close()
 
-    def _refuse(self, code: int, reason: str) -> None:
+    def _refuse(self, error: ApiError) -> None:
         self._stop_timer()
-        head = f"HTTP/1.1 {code} {reason}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
-        self._transport.write(head.encode())
+        self._transport.write(refusal(error))
         self._transport.close()
+
+
+def _may_be_http(data: bytearray) -> bool:
+    """Whether what came so far can begin a request: a method is of letters, and short."""
+    start = data[:32].lstrip(b"\r\n")
+    method, space, _ = start.partition(b" ")
+    return not start or (method.isalpha() and (bool(space) or len(start) < 16))

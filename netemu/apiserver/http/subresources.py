@@ -12,7 +12,7 @@ from netemu.apiserver.http.call import Call, success
 from netemu.apiserver.http.deleteoptions import read_options
 from netemu.apiserver.http.logs import pod_log
 from netemu.apiserver.http.podstreams import exec_pod, forward_ports
-from netemu.apiserver.http.proxying import proxy
+from netemu.apiserver.http.proxy.exchange import proxy
 from netemu.apiserver.http.tokenrequests import request_token
 from netemu.apiserver.pipeline import subresources
 from netemu.apiserver.pipeline.evict import evict

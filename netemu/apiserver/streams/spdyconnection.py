@@ -9,6 +9,7 @@ from netemu.aio import spawn
 from netemu.api.kind import Object
 from netemu.apiserver.http.render import encode
 from netemu.apiserver.streams.ports import Connect, Forwarder
+from netemu.apiserver.streams.rawconnection import RawConnection
 from netemu.apiserver.streams.remote import (
     STDERR,
     STDOUT,
@@ -23,64 +24,14 @@ from netemu.client.kubelet import ExecSession
 EXEC_PROTOCOLS = ("v4.channel.k8s.io", "v5.channel.k8s.io")
 PORT_PROTOCOL = "portforward.k8s.io"
 _STREAMS_SECONDS = 30.0
-_LINGER_SECONDS = 5.0
-_MOST_QUEUED = 16
 
 
-class SpdyConnection(asyncio.Protocol):
-    """The transport's protocol from the upgrade request on; holds both directions in check."""
-
-    def __init__(self, transport: asyncio.Transport, first: bytes) -> None:
-        self.transport = transport
-        self._incoming: asyncio.Queue[bytes] = asyncio.Queue()
-        self._writable = asyncio.Event()
-        self._writable.set()
-        self.lost = asyncio.Event()
-        if first:
-            self._incoming.put_nowait(first)
-        transport.set_protocol(self)
-
-    def data_received(self, data: bytes) -> None:
-        self._incoming.put_nowait(data)
-        if self._incoming.qsize() > _MOST_QUEUED:
-            self.transport.pause_reading()
-
-    def connection_lost(self, error: Exception | None) -> None:
-        self.lost.set()
-        self._writable.set()
-        self._incoming.put_nowait(b"")
-
-    def pause_writing(self) -> None:
-        self._writable.clear()
-
-    def resume_writing(self) -> None:
-        self._writable.set()
-
-    async def write(self, data: bytes) -> None:
-        await self._writable.wait()
-        if self.lost.is_set():
-            raise ConnectionResetError("the client has gone")
-        self.transport.write(data)
-
-    async def run(self, session: Session) -> None:
-        """Feed the session until the client goes."""
-        while data := await self._incoming.get():
-            if self._incoming.empty() and not self.transport.is_closing():
-                self.transport.resume_reading()
-            await session.feed(data)
-            await session.drained()
-        session.end()
-
-    async def close(self) -> None:
-        """Let the client read what was sent: it hangs up first, or we do after a while."""
-        try:
-            async with asyncio.timeout(_LINGER_SECONDS):
-                await self.lost.wait()
-        except TimeoutError:
-            self.transport.close()
-
-    def abort(self) -> None:
-        self.transport.abort()
+async def _feed(connection: RawConnection, session: Session) -> None:
+    """Feed the session until the client goes."""
+    while data := await connection.read():
+        await session.feed(data)
+        await session.drained()
+    session.end()
 
 
 class SpdyPeer:
@@ -137,7 +88,7 @@ class SpdyPeer:
 
 
 async def serve_spdy_exec(
-    connection: SpdyConnection,
+    connection: RawConnection,
     wanted: frozenset[str],
     start: Callable[[], Awaitable[ExecSession]],
 ) -> None:
@@ -153,7 +104,7 @@ async def serve_spdy_exec(
     session = Session(connection.write, on_stream)
     try:
         async with asyncio.TaskGroup() as group:
-            feeding = spawn(group, connection.run(session), name="spdy-feed")
+            feeding = spawn(group, _feed(connection, session), name="spdy-feed")
             async with asyncio.timeout(_STREAMS_SECONDS):
                 await complete.wait()
             peer = SpdyPeer(group, streams, connection.lost)
@@ -165,13 +116,13 @@ async def serve_spdy_exec(
         connection.abort()
 
 
-async def serve_spdy_ports(connection: SpdyConnection, connect: Connect) -> None:
+async def serve_spdy_ports(connection: RawConnection, connect: Connect) -> None:
     """Forward ports until the client goes."""
     try:
         async with asyncio.TaskGroup() as group:
             forwarder = Forwarder(group, connect)
             session = Session(connection.write, forwarder.on_stream)
-            await connection.run(session)
+            await _feed(connection, session)
             forwarder.cancel()
     except* (SpdyError, ConnectionError):
         connection.abort()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Sequence
+import socket
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from netemu.aio import Clock, SystemClock, spawn
 from netemu.api import meta
@@ -14,7 +15,7 @@ from netemu.api.kinds import PODS, SERVICES
 from netemu.client.eventqueue import EventQueue
 from netemu.client.events import EventRecorder
 from netemu.client.informer import Informer
-from netemu.client.kubelet import ExecSession, LogOptions, PortSession
+from netemu.client.kubelet import ExecSession, LogOptions, Page, PortSession
 from netemu.client.protocol import ApiClient
 from netemu.config import ClusterConfig, NodeConfig
 from netemu.errors import ApiError, NetemuError
@@ -25,6 +26,7 @@ from netemu.node.kubelet.context import NodeContext, TokenIssuer
 from netemu.node.kubelet.dnsconfig import ResolverFile
 from netemu.node.kubelet.nodesockets import NodeSockets
 from netemu.node.kubelet.nodestatus import NodeStatus, register_with_patience
+from netemu.node.kubelet.pages import Pages
 from netemu.node.kubelet.podevents import PodEvents
 from netemu.node.kubelet.podusage import PodUsage, Usage
 from netemu.node.kubelet.runtime import Runtime
@@ -290,3 +292,15 @@ class Kubelet:
 
     async def connect(self, namespace: str, pod: str, port: int) -> PortSession:
         return await podapi.connect(self._worker(namespace, pod), port)
+
+    async def dial(self, address: str, port: int) -> socket.socket:
+        return await self._started().sockets.connect(address, port)
+
+    async def page(self, path: str, query: Mapping[str, str]) -> Page:
+        pages = Pages(self._started(), self._usage, self._workers.values)
+        return await pages.page(path, query)
+
+    def _started(self) -> NodeContext:
+        if self._context is None:
+            raise ApiError("ServiceUnavailable", f'the kubelet of node "{self.name}" is starting')
+        return self._context

@@ -56,8 +56,12 @@ class PodUsage:
                 result[meta.namespace(worker.pod), meta.name(worker.pod)] = found
         return result
 
+    async def totals(self) -> dict[str, tuple[int, int]]:
+        """Container id → (nanoseconds of processor time so far, bytes of memory)."""
+        return await self._runtime.usage()
+
     async def _read(self) -> tuple[Reading, dict[str, int]]:
-        usage = await self._runtime.usage()
+        usage = await self.totals()
         spent = {identifier: pair[0] for identifier, pair in usage.items()}
         memory = {identifier: pair[1] for identifier, pair in usage.items()}
         return Reading(self._clock.monotonic(), spent), memory

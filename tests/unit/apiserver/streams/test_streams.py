@@ -5,7 +5,7 @@ import json
 import struct
 import zlib
 from contextlib import asynccontextmanager
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -74,9 +74,9 @@ async def test_a_terminal_is_resized(server, kubelet):
 
 
 async def test_the_command_dies_with_its_client(server, kubelet):
-    async with websocket(server, shell("echo up; exec sleep 60")) as socket:
+    async with websocket(server, shell("echo up; exec sleep 600")) as socket:
         await socket.receive()
-    assert await asyncio.wait_for(kubelet.sessions[0].wait(), 5) == 137
+    assert await asyncio.wait_for(kubelet.sessions[0].wait(), 60) == 137
 
 
 @pytest.mark.parametrize(
@@ -238,42 +238,6 @@ async def test_logs(server, http, kubelet):
         with pytest.raises(ApiError) as caught:
             await text(**params)
         assert caught.value.code == code
-
-
-@pytest.fixture
-async def page():
-    """An HTTP server that tells what it was asked; its port."""
-    from aiohttp import web
-
-    async def answer(request):
-        body = await request.read()
-        return web.json_response(
-            {"method": request.method, "path": request.path_qs, "body": body.decode()},
-            headers={"X-Seen": request.headers.get("X-Test", "")},
-        )
-
-    runner = web.ServerRunner(web.Server(answer))
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    yield site._server.sockets[0].getsockname()[1]
-    await runner.cleanup()
-
-
-async def test_the_proxy_passes_requests_on(server, http, page):
-    path = f"/api/v1/namespaces/default/pods/web:{page}/proxy"
-    done = await http.json("POST", f"{path}/a/b", params={"x": "y"}, body=b"data")
-    assert done == {"method": "POST", "path": "/a/b?x=y", "body": "data"}
-    response = await http.request("GET", path)
-    assert response.status == 301 and unquote(response.headers["location"]) == f"{path}/"
-    await response.read()
-    http.finish(response)
-    error = None
-    try:
-        await http.json("GET", "/api/v1/namespaces/default/pods/web:1/proxy/")
-    except ApiError as caught:
-        error = caught
-    assert error is not None and error.code == 503
 
 
 async def test_a_pod_without_a_node_has_no_streams(server, http, client):

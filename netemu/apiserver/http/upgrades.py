@@ -1,4 +1,4 @@
-"""Requests that ask for SPDY/3.1, which aiohttp knows nothing of: answered by hand."""
+"""Upgrades that aiohttp knows nothing of, answered by hand: SPDY/3.1, and whatever is proxied."""
 
 from __future__ import annotations
 
@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING
 from multidict import CIMultiDict, MultiDict
 from yarl import URL
 
-from netemu.apiserver.http.call import Call, Head
+from netemu.apiserver.http.call import Call, Head, refusal
 from netemu.apiserver.http.podstreams import plan_exec, plan_ports
-from netemu.apiserver.http.render import encode
+from netemu.apiserver.http.proxy.exchange import tokens
+from netemu.apiserver.http.proxy.upgrade import serve_proxied
 from netemu.apiserver.http.requestinfo import parse
 from netemu.apiserver.registry import UNKNOWN_PATH
+from netemu.apiserver.streams.rawconnection import RawConnection
 from netemu.apiserver.streams.spdyconnection import (
     EXEC_PROTOCOLS,
     PORT_PROTOCOL,
-    SpdyConnection,
     serve_spdy_exec,
     serve_spdy_ports,
 )
@@ -27,9 +28,34 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 _EXEC = ("exec", "attach")
+_STREAMS = (*_EXEC, "portforward")
 
 
-async def serve_upgrade(server: ApiServer, connection: SpdyConnection, head: bytes) -> None:
+def is_ours(head: bytes) -> bool:
+    """Whether a request, without its last empty line, asks for an upgrade served here."""
+    if b"\r\nupgrade:" not in head.lower():
+        return False
+    start, headers = _parse(head)
+    method, target = start[:2]
+    subresource = parse(method, target.partition("?")[0], {}).subresource
+    if subresource == "proxy":
+        return "upgrade" in tokens(headers, "Connection")
+    return subresource in _STREAMS and headers["Upgrade"].lower() == "spdy/3.1"
+
+
+def _parse(head: bytes) -> tuple[list[str], CIMultiDict[str]]:
+    """(method, target and version; headers) of a request's head."""
+    first, *lines = head.decode("utf-8", "surrogateescape").split("\r\n")
+    start = [*first.split(" "), "", ""]
+    headers: CIMultiDict[str] = CIMultiDict()
+    for line in lines:
+        name, colon, value = line.partition(":")
+        if colon:
+            headers.add(name.strip(), value.strip())
+    return start, headers
+
+
+async def serve_upgrade(server: ApiServer, connection: RawConnection, head: bytes) -> None:
     """Answer one upgrade request and serve its streams; never raises for what a client does."""
     try:
         call = _call(server, connection, head)
@@ -41,27 +67,21 @@ async def serve_upgrade(server: ApiServer, connection: SpdyConnection, head: byt
     except ConnectionError:
         connection.abort()
     except Exception:  # a defect of ours must not end the server, which owns this task
-        log.exception("SPDY connection failed")
+        log.exception("upgraded connection failed")
         connection.abort()
 
 
-def _call(server: ApiServer, connection: SpdyConnection, head: bytes) -> Call:
-    start, *lines = head.decode("latin-1").split("\r\n")
-    method, target, _ = start.split(" ", 2)
-    headers: CIMultiDict[str] = CIMultiDict()
-    for line in lines:
-        name, colon, value = line.partition(":")
-        if colon:
-            headers.add(name.strip(), value.strip())
+def _call(server: ApiServer, connection: RawConnection, head: bytes) -> Call:
+    (method, target, *_), headers = _parse(head)
     query: MultiDict[str] = MultiDict(URL(target, encoded=True).query)
     path = target.partition("?")[0]
-    request = Head(method=method, headers=headers, transport=connection.transport)
+    request = Head(method=method, raw_path=target, headers=headers, transport=connection.transport)
     call = Call(server, request, parse(method, path, query), query)
     server.gate.admit(call)
     return call
 
 
-async def _serve(call: Call, connection: SpdyConnection) -> None:
+async def _serve(call: Call, connection: RawConnection) -> None:
     info = call.info
     kind = call.server.registry.find(info.group, info.version, info.plural)
     if kind is None or info.subresource not in kind.subresources:
@@ -75,10 +95,10 @@ async def _serve(call: Call, connection: SpdyConnection) -> None:
         await _accept(call, connection, (PORT_PROTOCOL,))
         await serve_spdy_ports(connection, connect)
     else:
-        raise ApiError("BadRequest", f"{info.subresource} cannot be upgraded to SPDY")
+        await serve_proxied(call, kind, connection)
 
 
-async def _accept(call: Call, connection: SpdyConnection, known: tuple[str, ...]) -> None:
+async def _accept(call: Call, connection: RawConnection, known: tuple[str, ...]) -> None:
     asked = [
         protocol.strip()
         for value in call.request.headers.getall("X-Stream-Protocol-Version", [])
@@ -94,14 +114,9 @@ async def _accept(call: Call, connection: SpdyConnection, known: tuple[str, ...]
     await connection.write("\r\n".join(lines).encode() + b"\r\n\r\n")
 
 
-async def _refuse(connection: SpdyConnection, error: ApiError) -> None:
-    body = encode(error.to_status())
-    head = (
-        f"HTTP/1.1 {error.code} {error.reason}\r\nContent-Type: application/json\r\n"
-        f"Connection: close\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
+async def _refuse(connection: RawConnection, error: ApiError) -> None:
     try:
-        await connection.write(head.encode() + body)
+        await connection.write(refusal(error))
         connection.transport.close()
     except ConnectionError:
         connection.abort()
