@@ -34,7 +34,8 @@ class Session:
 
     @property
     def namespace(self) -> str:
-        return self.namespace_flag or "default"
+        """The flag, NETEMU_NAMESPACE, or `default`."""
+        return self.namespace_flag or os.environ.get("NETEMU_NAMESPACE") or "default"
 
     @cached_property
     def cluster(self) -> str:

@@ -54,6 +54,14 @@ def test_table(netemu: Run, pods: str) -> None:
     assert out[2][:4] == ["web-1", "0/1", "Pending", "0"]
 
 
+def test_the_environment_names_a_namespace(
+    netemu: Run, pods: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NETEMU_NAMESPACE", pods)
+    assert netemu("get", "pod/web-0", "-o", "name").out == "pod/web-0\n"
+    assert netemu("get", "pod/web-0", "-n", "default").code == 1
+
+
 def test_wide(netemu: Run, pods: str) -> None:
     out = rows(netemu("get", "po", "web-0", "-n", pods, "-o", "wide").out)
     assert out[0][5:7] == ["IP", "NODE"]
