@@ -9,8 +9,11 @@ quadratic time. Here a Service is map elements only:
 One chain for each endpoint *count* serves every Service with that many. External addresses go by
 way of `masq-pick-N`; NodePorts, whose destination address varies, have maps without the address;
 Local policies go by way of `ext-N-M` (N endpoints in all, M here). Only what cannot be a number,
-the affinity of a client and a load balancer's source ranges, has chains of its own, as in
-`proxy.nftables`. README.md here has the whole path and the measurements.
+the affinity of a client and a load balancer's source ranges, has chains of its own.
+
+A connection's first packet pays for every hook that it passes, so there is none before `services`:
+source ranges are checked on the way to the endpoints. README.md has the whole path and the
+measurements.
 """
 
 from __future__ import annotations
@@ -26,13 +29,16 @@ from netemu.proxy.nftables import SET_MARK, ServiceNft
 
 TABLE = "netemu-flat"
 HAIRPINS = "hairpin-connections"
+_BEFORE_DNAT = ("filter-prerouting-pre-dnat", "filter-output-pre-dnat", "firewall-check")
+"""What kube-proxy's layout checks before it translates; here `services` itself leads there."""
 
 
 def skeleton(node: NodeView) -> Table:
     """The table without any Service."""
     model = nftables.skeleton(node)
     ip, address = ("ip6", "ipv6_addr") if node.family == 6 else ("ip", "ipv4_addr")
-    chains, sets = dict(model.chains), dict(model.sets)
+    chains = {n: chain for n, chain in model.chains.items() if n not in _BEFORE_DNAT}
+    sets = {n: value for n, value in model.sets.items() if n != "firewall-ips"}
     mark, _ = model.chains["masquerading"].rules
     hairpin = f"ct status dnat {ip} saddr . {ip} daddr @{HAIRPINS} masquerade fully-random"
     chains["masquerading"] = Chain(rules=(mark, hairpin))
@@ -69,7 +75,6 @@ class _Flat:
         service, port, out = self.service, self.port, self.out
         out.put("cluster-ips", port.cluster_ip)
         nftables.refuse(out, service)
-        nftables.guard(out, service, self.node)
         for e in service.endpoints.reachable:
             if e.node in ("", self.node.name):
                 out.put(HAIRPINS, f"{e.address} . {e.address}", contested=True)
@@ -107,16 +112,30 @@ class _Flat:
             self.out.put(name, key, value, contested=contested)
 
     def _external(self) -> None:
-        port = self.port
-        for address in (*port.external_ips, *port.load_balancer_ips):
-            key = f"{address} . {port.protocol} . {port.port}"
-            chain = self._external_chain(address)
-            self.out.put("service-ips", key, f"goto {chain}", contested=True)
-        if port.node_port:
-            chain = self._external_chain("")
-            self.out.put(
-                "service-nodeports", f"{port.protocol} . {port.node_port}", f"goto {chain}"
-            )
+        for address in self.port.external_ips:
+            self._lead_address(address, self._external_chain(address))
+        for address in self.port.load_balancer_ips:
+            self._lead_address(address, self._guarded(self._external_chain(address)))
+        if self.port.node_port:
+            self._lead_node_port(self._external_chain(""))
+
+    def _lead_address(self, address: str, chain: str) -> None:
+        key = f"{address} . {self.port.protocol} . {self.port.port}"
+        self.out.put("service-ips", key, f"goto {chain}", contested=True)
+
+    def _lead_node_port(self, chain: str) -> None:
+        key = f"{self.port.protocol} . {self.port.node_port}"
+        self.out.put("service-nodeports", key, f"goto {chain}")
+
+    def _guarded(self, chain: str) -> str:
+        """`chain`, by way of the load balancer's source ranges if it has any."""
+        sources = nftables.allowed_sources(self.port, self.node)
+        if not sources:
+            return chain
+        name = f"firewall-{names.nft_service(self.port)}"
+        drop = f"{self.ip} saddr != {{ {', '.join(sources)} }} drop"
+        self.out.chains[name] = Chain(rules=(drop, f"goto {chain}"))
+        return name
 
     def _external_chain(self, address: str) -> str:
         decision, kind = self.service.endpoints, "" if address else "nodeport-"
@@ -148,7 +167,12 @@ class _Flat:
             self.out.chains[f"external-{name}"] = nftables.external_chain(
                 service, self.node, f"service-{name}", f"local-{name}"
             )
-            nftables.dispatch(self.out, service, f"goto external-{name}")
+            for address in port.external_ips:
+                self._lead_address(address, f"external-{name}")
+            for address in port.load_balancer_ips:
+                self._lead_address(address, self._guarded(f"external-{name}"))
+            if port.node_port:
+                self._lead_node_port(f"external-{name}")
 
 
 def compile_service(service: Service, node: NodeView) -> ServiceNft:

@@ -21,7 +21,7 @@ from ipaddress import ip_address, ip_network
 from netemu.netstate.nftables import Chain, NftSet, Table
 from netemu.proxy import names
 from netemu.proxy.endpoints import Service
-from netemu.proxy.model import Endpoint, NodeView
+from netemu.proxy.model import Endpoint, NodeView, ServicePort
 
 TABLE = "kube-proxy"
 SET_MARK = "meta mark set meta mark | 0x4000"
@@ -210,15 +210,23 @@ def refuse(out: ServiceNft, service: Service) -> None:
             out.put("no-endpoint-nodeports", f"{port.protocol} . {port.node_port}", verdict)
 
 
+def allowed_sources(port: ServicePort, node: NodeView) -> tuple[str, ...]:
+    """Who may reach the load balancer's addresses; empty: everyone.
+
+    A node inside the ranges may, also with one of these addresses as its source.
+    """
+    sources = port.source_ranges
+    if node.address and any(ip_address(node.address) in ip_network(c) for c in sources):
+        return (*sources, *port.load_balancer_ips)
+    return sources
+
+
 def guard(out: ServiceNft, service: Service, node: NodeView) -> None:
     """The firewall chain of a load balancer with source ranges."""
-    port = service.port
-    if not (port.load_balancer_ips and port.source_ranges and service.endpoints.exists):
+    port, sources = service.port, allowed_sources(service.port, node)
+    if not (port.load_balancer_ips and sources and service.endpoints.exists):
         return
     ip = "ip6" if node.family == 6 else "ip"
-    sources = list(port.source_ranges)
-    if node.address and any(ip_address(node.address) in ip_network(c) for c in sources):
-        sources += port.load_balancer_ips
     chain = f"firewall-{names.nft_service(port)}"
     out.chains[chain] = Chain(rules=(f"{ip} saddr != {{ {', '.join(sources)} }} drop",))
     for address in port.load_balancer_ips:
