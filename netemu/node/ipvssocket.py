@@ -6,9 +6,9 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-from netemu.errors import CapabilityError
+from netemu.errors import CapabilityError, DataplaneError
 from netemu.netstate import ipvswire as wire
 from netemu.netstate.conntrack import attributes
 from netemu.netstate.ipvs import Real, Server, Servers, Virtual
@@ -48,16 +48,27 @@ class IpvsSocket:
         number: int = struct.unpack_from("=H", found[1])[0]
         return number
 
-    def _encode(self, request: Request) -> bytes:
+    def encode(self, request: Request) -> bytes:
+        """The message for `request`; it fits this machine's running kernel only.
+
+        What no bytes can say (port 70000) is refused like what the kernel refuses.
+        """
         command, virtual, server, real = request
-        body = struct.pack("=BBH", command, 1, 0) + wire.encode_virtual(virtual, server)
-        if real is not None:
-            body += wire.encode_real(real, whole=command != wire.DEL_DEST)
+        try:
+            body = struct.pack("=BBH", command, 1, 0) + wire.encode_virtual(virtual, server)
+            if real is not None:
+                body += wire.encode_real(real, whole=command != wire.DEL_DEST)
+        except (ValueError, OverflowError, KeyError) as error:
+            raise DataplaneError(self._node, f"encode {virtual.text}", stderr=str(error)) from error
         return message(self._family, 0, body)
 
     def apply_requests(self, requests: Iterable[Request], *, ignore: tuple[int, ...] = ()) -> None:
         """Send all; the first refusal is raised, those in `ignore` (errno) are fine."""
-        self._netlink.request([self._encode(request) for request in requests], ignore=ignore)
+        self.send([self.encode(request) for request in requests], ignore=ignore)
+
+    def send(self, messages: Sequence[bytes], *, ignore: tuple[int, ...] = ()) -> None:
+        """`apply_requests` for messages that are encoded already."""
+        self._netlink.request(messages, ignore=ignore)
 
     def observe_connections(self, virtual: Virtual) -> dict[Real, wire.Connections]:
         """The real servers of `virtual` with how many connections each has."""

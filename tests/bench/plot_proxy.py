@@ -18,8 +18,9 @@ COLOURS = {
     "nftables": "#2471a3",
     "flat": "#1e8449",
     "ipvs": "#9a7d0a",
-    "direct": "#777",
-    "one rule": "#bbb",
+    "one rule": "#555",
+    "direct": "#999",
+    "bare": "#ccc",
 }
 PANELS = (
     ("full_s", "full sync, ms", 1000.0),
@@ -28,8 +29,9 @@ PANELS = (
     ("connect_p50_us", "TCP connect p50, µs", 1.0),
 )
 CONNECT = "connect_p50_us"
-WAYS = {"direct": "direct_p50_us", "one rule": "single_p50_us"}
-"""Connects without a proxy: from a node without rules, and through one lone DNAT rule."""
+WAYS = {"one rule": "single_p50_us", "direct": "direct_p50_us", "bare": "bare_p50_us"}
+"""Connects without a proxy: through one lone DNAT rule, on a node that has the overlay's rules
+only, and on one that has none at all."""
 WIDTH, HEIGHT, MARGIN = 320, 240, 48
 
 
