@@ -53,6 +53,9 @@ class Fabric:
         self._sockets: dict[str, NetlinkSocket] = {}
         self._eth0: dict[str, int] = {}
         self._owned: set[str] = set()
+        self._off: set[str] = set()
+        self._pool_node = ""
+        """The node that load balancers' addresses lead to."""
         self._name = f"{config.name}.fabric"
         self.node_subnet = config.node_subnet
         self.link = machine_link.name_of(config.name)
@@ -115,6 +118,7 @@ class Fabric:
             former = fabric_state.load(self._state, self._config.name)
             self._machines = {machine.name: machine for machine in former.machines}
             self.node_subnet = former.node_subnet or self._choose_subnet()
+            self._pool_node = former.pool_node
             self._save()
             self._build_switch()
             self._build_machine_link()
@@ -124,8 +128,12 @@ class Fabric:
         fabric = self._sockets[""]
         fabric.request([set_link(machine.port, up=on)])
         if on:
+            self._off.discard(machine.name)
             wait_forwarding(fabric, SWITCH, [machine.port])
             wait_operational(self._sockets[machine.name], self._eth0[machine.name])
+        else:
+            self._off.add(machine.name)
+        self._announce_pool()
 
     def _choose_subnet(self) -> str:
         if self._config.node_subnet:
@@ -242,15 +250,26 @@ class Fabric:
         self._announce_pool()
 
     def _announce_pool(self) -> None:
-        """Lead load balancers' addresses to the first node: every node's proxy serves them."""
+        """Lead load balancers' addresses to one node that is on: every node's proxy serves them.
+
+        It stays with its node as long as it can: a move cuts the connections that go through it.
+        """
         pool = self._config.load_balancer_pool
-        nodes = [machine for machine in self._machines.values() if machine.role == "node"]
+        nodes = [
+            machine
+            for machine in self._machines.values()
+            if machine.role == NODE and machine.name not in self._off
+        ]
         if not pool or not nodes:
             return
-        family = [address for address in nodes[0].addresses if (":" in address) == (":" in pool)]
+        chosen = next((node for node in nodes if node.name == self._pool_node), nodes[0])
+        family = [address for address in chosen.addresses if (":" in address) == (":" in pool)]
         if family:
             route = add_route(pool, SWITCH, gateway=family[0], onlink=True)
             self._sockets[""].request([route])
+        if chosen.name != self._pool_node:
+            self._pool_node = chosen.name
+            self._save()
 
     def _routes(self, machine: Machine) -> list[bytes]:
         """Routes to addresses that lie outside the wire's own networks."""
@@ -295,9 +314,11 @@ class Fabric:
             netns.delete(machine.netns)
             self._owned.discard(machine.netns)
             self._ledger.forget("netns", path=machine.netns)
-        if machine.role == "node":
-            self._announce_pool()
+        self._off.discard(name)
+        self._announce_pool()
         self._save()
 
     def _save(self) -> None:
-        fabric_state.save(self._state, self.node_subnet, self._machines.values())
+        fabric_state.save(
+            self._state, self.node_subnet, self._machines.values(), pool_node=self._pool_node
+        )

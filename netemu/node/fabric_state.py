@@ -17,6 +17,8 @@ class FabricState:
 
     node_subnet: str = ""
     machines: tuple[Machine, ...] = ()
+    pool_node: str = ""
+    """The node that load balancers' addresses lead to."""
 
 
 def load(path: Path, cluster: str) -> FabricState:
@@ -26,6 +28,7 @@ def load(path: Path, cluster: str) -> FabricState:
     saved = json.loads(path.read_text())
     return FabricState(
         node_subnet=saved["nodeSubnet"],
+        pool_node=saved.get("poolNode", ""),
         machines=tuple(
             Machine(
                 name=name,
@@ -39,7 +42,7 @@ def load(path: Path, cluster: str) -> FabricState:
     )
 
 
-def save(path: Path, node_subnet: str, machines: Iterable[Machine]) -> None:
+def save(path: Path, node_subnet: str, machines: Iterable[Machine], *, pool_node: str = "") -> None:
     """Write it so that a reader sees the old state or the new one."""
     entries = {
         machine.name: {
@@ -50,6 +53,7 @@ def save(path: Path, node_subnet: str, machines: Iterable[Machine]) -> None:
         for machine in machines
     }
     path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+    saved = {"nodeSubnet": node_subnet, "machines": entries, "poolNode": pool_node}
     temporary = path.with_suffix(".new")
-    temporary.write_text(json.dumps({"nodeSubnet": node_subnet, "machines": entries}))
+    temporary.write_text(json.dumps(saved))
     temporary.rename(path)

@@ -19,9 +19,9 @@ def test_what_is_saved_is_loaded(tmp_path: Path) -> None:
         machine("client", HOST, "192.0.2.9", "fd00:172:30:4::c000:209", port=17),
     )
     path = tmp_path / "demo" / "fabric.json"
-    fabric_state.save(path, "172.30.4.0/24", machines)
+    fabric_state.save(path, "172.30.4.0/24", machines, pool_node="node-1")
     assert fabric_state.load(path, "demo") == FabricState(
-        node_subnet="172.30.4.0/24", machines=machines
+        node_subnet="172.30.4.0/24", machines=machines, pool_node="node-1"
     )
     assert [file.name for file in path.parent.iterdir()] == ["fabric.json"]
 
