@@ -46,6 +46,9 @@ class ClusterIPs:
         if asked and spec.get("clusterIP") and asked[0] != spec["clusterIP"]:
             message = "first value must match `clusterIP`"
             return [invalid("spec.clusterIPs", asked, message)]
+        if len({_family(address) for address in asked}) < len(asked):
+            message = "may specify no more than one IP for each IP family"
+            return [invalid("spec.clusterIPs", asked, message)]
         causes = self._settle_families(spec, asked)
         if causes:
             return causes
@@ -63,12 +66,12 @@ class ClusterIPs:
                 message = "not configured on this cluster"
                 return [invalid("spec.ipFamilies[0]", family, message)]
         policy = spec.get("ipFamilyPolicy")
-        if policy == "RequireDualStack" and len(self._allocators) < 2:
-            message = "this cluster is not configured for dual-stack services"
-            return [invalid("spec.ipFamilyPolicy", policy, message)]
         families = wanted or list(dict.fromkeys(_family(a) for a in asked if a != NONE))
         if not policy:
             policy = "RequireDualStack" if len(families) > 1 else "SingleStack"
+        if policy == "RequireDualStack" and len(self._allocators) < 2:
+            message = "this cluster is not configured for dual-stack services"
+            return [invalid("spec.ipFamilyPolicy", policy, message)]
         families += [family for family in self._allocators if family not in families]
         if policy == "SingleStack":
             families = families[:1]

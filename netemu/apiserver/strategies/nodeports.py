@@ -26,11 +26,6 @@ class NodePorts:
     ) -> list[Cause]:
         """Fill in the ports; what it reserves it adds to `taken`."""
         spec = obj["spec"]
-        if not _wants_ports(spec) and spec.get("type") not in ("NodePort", "LoadBalancer"):
-            for port in _ports(spec):
-                port.pop("nodePort", None)
-        if not _wants_health(spec):
-            spec.pop(_HEALTH, None)
         causes = self._take_asked(spec, owner, taken)
         if causes:
             return causes

@@ -5,7 +5,7 @@ from ipaddress import ip_address, ip_network
 
 import pytest
 
-from netemu.api.kinds import SERVICES
+from netemu.api.kinds import ENDPOINT_SLICES, ENDPOINTS, SERVICES
 from netemu.config.cluster import ClusterConfig
 from netemu.errors import ApiError
 
@@ -23,6 +23,10 @@ async def refused(coroutine) -> ApiError:
         await coroutine
     assert caught.value.code == 422
     return caught.value
+
+
+def fields(error: ApiError) -> list[str]:
+    return [cause["field"] for cause in error.details["causes"]]
 
 
 async def test_a_cluster_ip_from_the_range_and_no_two_the_same(client):
@@ -126,3 +130,61 @@ async def test_what_is_taken_is_known_after_a_restart(make_server):
     await first.local_client().create(SERVICES, service(clusterIP="10.96.0.30"))
     again = await make_server(store=first.store)
     await refused(again.local_client().create(SERVICES, service("b", clusterIP="10.96.0.30")))
+
+
+IMPOSSIBLE = {
+    "a NodePort that is taken": (
+        {"type": "NodePort", "ports": [{"port": 80, "nodePort": 31000}]},
+        "spec.ports[0].nodePort",
+    ),
+    "a NodePort out of range": (
+        {"type": "NodePort", "ports": [{"port": 80, "nodePort": 80}]},
+        "spec.ports[0].nodePort",
+    ),
+    "a NodePort of a ClusterIP Service": (
+        {"ports": [{"port": 80, "nodePort": 31001}]},
+        "spec.ports[0].nodePort",
+    ),
+    "a ClusterIP that is taken": ({"clusterIP": "10.96.0.30"}, "spec.clusterIPs[0]"),
+    "a ClusterIP out of range": ({"clusterIP": "192.168.0.1"}, "spec.clusterIPs[0]"),
+    "a ClusterIP that is none": ({"clusterIP": "10.96.0"}, "spec.clusterIPs[0]"),
+    "a health check port without Local": (
+        {"type": "LoadBalancer", "healthCheckNodePort": 32000},
+        "spec.healthCheckNodePort",
+    ),
+    "an address of the other family": (
+        {"clusterIP": "fd00::1", "ipFamilies": ["IPv4"]},
+        "spec.clusterIPs[0]",
+    ),
+    "two addresses of one family": (
+        {"clusterIP": "10.96.0.31", "clusterIPs": ["10.96.0.31", "10.96.0.32"]},
+        "spec.clusterIPs",
+    ),
+    "an external address of this machine": ({"externalIPs": ["127.0.0.1"]}, "spec.externalIPs[0]"),
+    "source ranges that are none": (
+        {"type": "LoadBalancer", "loadBalancerSourceRanges": ["10.0.0.0/40"]},
+        "spec.LoadBalancerSourceRanges",
+    ),
+}
+
+
+@pytest.mark.parametrize(("spec", "path"), IMPOSSIBLE.values(), ids=list(IMPOSSIBLE))
+async def test_the_impossible_is_refused_by_its_fields_path(client, spec, path):
+    taken = {"type": "NodePort", "clusterIP": "10.96.0.30"}
+    taken["ports"] = [{"port": 80, "nodePort": 31000}]
+    first, second = service("first"), service("second")
+    await client.create(SERVICES, {**first, "spec": first["spec"] | taken})
+    error = await refused(client.create(SERVICES, {**second, "spec": second["spec"] | spec}))
+    assert path in fields(error)
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "169.254.1.1", "224.0.0.1", "0.0.0.0", "10.1"])
+async def test_endpoints_that_nobody_can_be_sent_to_are_refused(client, address):
+    meta = {"name": "web", "namespace": "default"}
+    subset = {"addresses": [{"ip": address}], "ports": [{"port": 80}]}
+    error = await refused(client.create(ENDPOINTS, {"metadata": meta, "subsets": [subset]}))
+    assert "subsets[0].addresses[0].ip" in fields(error)
+    endpoints = [{"addresses": [address]}]
+    written = {"metadata": meta, "addressType": "IPv4", "endpoints": endpoints, "ports": []}
+    error = await refused(client.create(ENDPOINT_SLICES, written))
+    assert "endpoints[0].addresses[0]" in fields(error)
