@@ -240,6 +240,11 @@ class IpvsBackend:
         config = layout.compile_ipvs(in_order(services), node)
         await self._ipset.restore("".join(_creations(config.sets)))
         await self._iptables.restore(Restore(tables=config.tables).render(), test=True)
+        assert self._ipvs is not None
+        for virtual, server in config.servers.items():
+            self._ipvs.encode((wire.NEW_SERVICE, virtual, server, None))
+            for real in server.reals:
+                self._ipvs.encode((wire.NEW_DEST, virtual, None, real))
 
     async def is_intact(self) -> bool:
         if not await self._iptables.chains_exist([("nat", "KUBE-SERVICES")]):

@@ -35,7 +35,13 @@ from netemu.node.healthcheck import (
 from netemu.node.proxyfamily import FamilyProxy
 from netemu.node.proxysysctl import CONNTRACK, apply_sysctls, observe_be_liberal
 from netemu.proxy.endpoints import Service
-from netemu.proxy.model import SELECTOR, Family, NodeView, service_of_slice
+from netemu.proxy.model import (
+    SELECTOR,
+    Family,
+    NodeView,
+    service_of_slice,
+    unusable_addresses,
+)
 from netemu.proxy.services import SharedDecisions, local_ready_addresses, seen_from
 
 log = logging.getLogger(__name__)
@@ -143,6 +149,8 @@ class NodeProxy:
         self._healthy, self._updated = False, 0.0
         self._checked: dict[int, ServiceHealth] = {}
         """What each healthCheckNodePort answers."""
+        self._unusable: dict[str, tuple[str, ...]] = {}
+        """Addresses left out, by Service key: what users have been told of."""
         self._families = self._open_families(self.options)
         self._health = HealthServers(path, lambda: self._healthy)
         self._services.on_change(self._service_changed)
@@ -299,6 +307,7 @@ class NodeProxy:
             await family.sync(fresh)
             await self._tell_left_out(family)
             touched |= keys
+        await self._tell_unusable(touched)
         self._note_health(touched)
         await self._health.sync(self._checked)
 
@@ -349,6 +358,19 @@ class NodeProxy:
                     "RulesRefused",
                     f"{self._name}: the kernel refused the rules of this Service; it is left out",
                 )
+
+    async def _tell_unusable(self, keys: set[str]) -> None:
+        """Name the addresses that hand-written endpoints have and nobody can be sent to."""
+        for key in sorted(keys):
+            found = unusable_addresses(self._slices.by_index("service", key))
+            told = self._unusable.pop(key, ())
+            if found:
+                self._unusable[key] = found
+            service = self._services.get(key)
+            if not set(found) - set(told) or service is None or self._events is None:
+                continue
+            text = f"{self._name}: no packet can be sent to {', '.join(found)}; left out"
+            await self._events.event(service, SERVICES, "Warning", "EndpointLeftOut", text)
 
     # --- upkeep -----------------------------------------------------------------------------
 

@@ -23,6 +23,8 @@ Family = Literal[4, 6]
 PROXY_NAME_LABEL = "service.kubernetes.io/service-proxy-name"
 HEADLESS_LABEL = "service.kubernetes.io/headless"
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"
+_MANAGED_BY_LABEL = "endpointslice.kubernetes.io/managed-by"
+_MADE_FROM_PODS = "endpointslice-controller.k8s.io"
 SELECTOR = f"!{PROXY_NAME_LABEL},!{HEADLESS_LABEL}"
 """Label selector of kube-proxy's own watches: another proxy's Services are not its business."""
 
@@ -222,7 +224,7 @@ def service_ports(service: Object, family: Family = 4) -> tuple[ServicePort, ...
 
 
 def _usable_address(text: object, family: Family) -> str:
-    """Canonical, or empty: loopback, link-local and unspecified endpoints are left out."""
+    """Canonical, or empty for what nobody can be sent to: loopback, link-local and the like."""
     address = _canonical(text, family)
     if not address:
         return ""
@@ -258,6 +260,20 @@ def service_of_slice(endpoint_slice: Object) -> str:
     """Key `namespace/name` of the Service that the slice belongs to; empty when it has none."""
     name = meta.labels(endpoint_slice).get(SERVICE_NAME_LABEL, "")
     return meta.join_key(meta.namespace(endpoint_slice), name) if name else ""
+
+
+def unusable_addresses(slices: Iterable[Object]) -> tuple[str, ...]:
+    """Endpoints' addresses, written by hand, that no proxy serves; sorted, each once."""
+    found = set()
+    for endpoint_slice in slices:
+        family = _ADDRESS_TYPES.get(endpoint_slice.get("addressType", "IPv4"))
+        if family is None or meta.labels(endpoint_slice).get(_MANAGED_BY_LABEL) == _MADE_FROM_PODS:
+            continue
+        for raw in endpoint_slice.get("endpoints") or ():
+            address = (raw.get("addresses") or [""])[0]
+            if not _usable_address(address, family):
+                found.add(str(address))
+    return tuple(sorted(found))
 
 
 def endpoints_of(

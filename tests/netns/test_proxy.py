@@ -15,12 +15,16 @@ from typing import Any
 import pytest
 
 from netemu.aio import spawn
+from netemu.api.kinds import EVENTS
 from netemu.api.kinds.endpointslice import ENDPOINT_SLICES
 from netemu.api.kinds.node import NODES
 from netemu.api.kinds.service import SERVICES
+from netemu.apiserver.registry import key_of
 from netemu.apiserver.server import ApiServer
+from netemu.client.events import EventRecorder
 from netemu.client.protocol import ApiClient
 from netemu.config import ClusterConfig
+from netemu.errors import DataplaneError
 from netemu.node import capabilities, netns, netns_directory
 from netemu.node.proxy import NodeProxy, ProxyOptions
 from netemu.node.proxybackend import Change
@@ -86,8 +90,8 @@ def endpoints(
 
 
 class Cluster:
-    def __init__(self, client: ApiClient, proxy: NodeProxy, path: str) -> None:
-        self.client, self.proxy, self.path = client, proxy, path
+    def __init__(self, api: ApiServer, client: ApiClient, proxy: NodeProxy, path: str) -> None:
+        self.api, self.client, self.proxy, self.path = api, client, proxy, path
 
     async def apply(self, *objects: dict[str, Any]) -> None:
         """Create, or replace what is there; then wait until the node has it."""
@@ -114,6 +118,20 @@ class Cluster:
             shown.append(await netns.run(self.path, ["ipvsadm", "-Sn"]))
         return "\n".join(part.decode() for part in shown)
 
+    async def warnings(self, name: str) -> list[str]:
+        """What the proxy warned of at the Service `name`."""
+        events = await self.client.list(EVENTS, "default")
+        return [
+            f"{event['reason']}: {event['message']}"
+            for event in events.items
+            if event["involvedObject"]["name"] == name and event["type"] == "Warning"
+        ]
+
+    async def until_warned(self, name: str, reason: str) -> None:
+        async with asyncio.timeout(30):
+            while not any(w.startswith(reason) for w in await self.warnings(name)):  # noqa: ASYNC110
+                await asyncio.sleep(0.05)
+
     async def until(self, text: str) -> None:
         async with asyncio.timeout(15):
             while text not in await self.rules():  # noqa: ASYNC110
@@ -130,11 +148,12 @@ async def cluster(path: str, mode: str, **options: Any) -> AsyncIterator[Cluster
     client = api.local_client()
     node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}}
     await client.create(NODES, node)
-    proxy = NodeProxy(client, "node-1", path, ProxyOptions(mode=mode, **options))
+    events = EventRecorder(client, "kube-proxy", "node-1")
+    proxy = NodeProxy(client, "node-1", path, ProxyOptions(mode=mode, **options), events=events)
     try:
         async with asyncio.TaskGroup() as group:
             task = spawn(group, proxy.run(), name="proxy")
-            here = Cluster(client, proxy, path)
+            here = Cluster(api, client, proxy, path)
             async with asyncio.timeout(10):
                 while "node-1/proxy" not in (await client.barrier())["components"]:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
@@ -322,6 +341,64 @@ async def test_a_refused_service_is_left_out_and_the_others_stay(path: str, mode
     assert b"10.96.0.1" in shown and b"10.96.0.2" not in shown
     await proxy.backend.clean()
     proxy.close()
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_refused_change_leaves_the_former_rules_and_is_tried_again(
+    path: str, mode: str
+) -> None:
+    view = NodeView(name="node-1", address="172.30.0.2", local_cidr="10.244.0.0/16")
+    proxy = FamilyProxy(path, view, open_backend(mode, path))
+    services = _bad_and_good()
+    (bad,) = services.pop("d/bad")
+    await proxy.sync(services)
+    before = await _shown(path, mode)
+    with pytest.raises(DataplaneError):
+        await proxy.sync({"d/bad": (bad,)})
+    assert await _shown(path, mode) == before
+    await proxy.sync({})  # again, in full
+    assert proxy.left_out == {"d/bad"}
+    assert await _shown(path, mode) == before
+    mended = Service(replace(bad.port, port=70), bad.endpoints)
+    await proxy.sync({"d/bad": (mended,)})
+    assert not proxy.left_out
+    assert "10.96.0.2" in "".join(await _shown(path, mode))
+    await proxy.backend.clean()
+    proxy.close()
+
+
+async def _shown(path: str, mode: str) -> list[str]:
+    """The mode's own state in the kernel, without numbers that count packets or rules."""
+    if mode == "ipvs":
+        return (await netns.run(path, ["ipvsadm", "-Sn"])).decode().splitlines()
+    listed = await netns.run(path, ["nft", "-s", "list", "ruleset"])
+    return sorted(_flat_words(listed.decode()))
+
+
+async def test_a_refused_service_is_named_and_the_others_work(path: str) -> None:
+    """It came by another way than the API, which would have refused it itself."""
+    async with cluster(path, "flat", sync_period=0.1) as here:
+        await here.apply(service(), endpoints("web", "10.244.1.5"))
+        await here.apply(service("bad", "10.96.0.21"), endpoints("bad", "10.244.1.6"))
+        bad = await here.client.get(SERVICES, "bad", "default")
+        bad["spec"]["ports"][0]["port"] = 70000
+        key = key_of(SERVICES, "default", "bad")
+        await here.api.store.txn(key, None, json.dumps(bad).encode())
+        await here.until_warned("bad", "RulesRefused")
+        assert await here.warnings("web") == []
+        await here.apply(endpoints("web", "10.244.1.7"))
+        assert "10.244.1.7" in await here.rules()
+
+
+async def test_endpoints_that_nobody_can_be_sent_to_are_left_out_and_named(path: str) -> None:
+    async with cluster(path, "flat") as here:
+        await here.apply(service(), endpoints("web", "10.244.1.5", "239.1.2.3"))
+        rules = await here.rules()
+        assert "10.244.1.5" in rules and "239.1.2.3" not in rules
+        (warning,) = await here.warnings("web")
+        assert warning.startswith("EndpointLeftOut") and "239.1.2.3" in warning
+        await here.apply(endpoints("web", "10.244.1.6", "239.1.2.3"))
+        assert await here.warnings("web") == [warning], "told once"
 
 
 @pytest.mark.parametrize("mode", ["nftables", "flat"])

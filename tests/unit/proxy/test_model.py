@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from netemu.proxy.model import endpoints_of, service_ports
+from netemu.proxy.model import endpoints_of, service_ports, unusable_addresses
 
 
 def service(**spec: Any) -> dict[str, Any]:
@@ -77,7 +77,19 @@ def test_health_check_port_only_with_local_policy() -> None:
     "address", ["127.0.0.1", "169.254.0.9", "0.0.0.0", "224.0.0.1", "not an address", "fd00::5"]
 )
 def test_unusable_endpoint_addresses_are_left_out(address: str) -> None:
-    assert endpoints_of([endpoint_slice("a", {"addresses": [address]})]) == {}
+    good = {"addresses": ["10.244.1.5"]}
+    written = endpoint_slice("a", {"addresses": [address]}, good)
+    assert [e.address for e in endpoints_of([written])["", "tcp"]] == ["10.244.1.5"]
+    assert unusable_addresses([written]) == (address,)
+
+
+def test_only_what_people_wrote_is_called_unusable() -> None:
+    made = endpoint_slice("a", {"addresses": ["127.0.0.1"]})
+    made["metadata"]["labels"] = {
+        "endpointslice.kubernetes.io/managed-by": "endpointslice-controller.k8s.io"
+    }
+    named = endpoint_slice("b", {"addresses": ["www.example.com"]}, addressType="FQDN")
+    assert unusable_addresses([made, named]) == ()
 
 
 def test_ready_counts_as_true_when_absent_and_serving_follows_it() -> None:
