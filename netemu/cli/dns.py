@@ -201,7 +201,7 @@ def _resolver(
     session: Session, source: str, nameserver: str, domain: str
 ) -> tuple[Resolver, Open, int]:
     """Which resolv.conf, how to open sockets, and the servers' port."""
-    from netemu.dns.plugins.forward import split_address
+    from netemu.dns.plugin import split_address
     from netemu.dns.stub import Resolver
 
     if not nameserver and not source:

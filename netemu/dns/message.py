@@ -32,9 +32,8 @@ class Edns:
     size: int
     version: int = 0
     do: bool = False
-    has_options: bool = False
     options: tuple[tuple[int, bytes], ...] = ()
-    """Options (code, data) that a plugin adds to the query on its way upstream."""
+    """(code, data); they go upstream with the query, after what `rewrite edns0` did to them."""
 
 
 @dataclass(slots=True)
@@ -64,6 +63,8 @@ class Query:
     """The zone of the server block that serves it."""
     server: str = ""
     """`dns://:53`, as CoreDNS labels its metrics."""
+    serial: int | None = None
+    """The serial that an IXFR's client has."""
     depth: int = 0
     """How many lookups of ours led to this one (a CNAME's target and the like)."""
 
@@ -95,6 +96,8 @@ class Reply:
     """What the reply was made from; when one of them changes it may not be used again."""
     silent: bool = False
     """Say nothing at all (`acl` with drop)."""
+    extended: tuple[int, str] | None = None
+    """An extended error, (code, text), for clients that speak EDNS (RFC 8914)."""
     set_flags: int = 0
     clear_flags: int = 0
     """Bits of the header that a plugin wants set or clear in spite of all else."""
@@ -104,6 +107,8 @@ class Reply:
     """Told how many times a kept reply was sent again (the cache counts its hits so)."""
     sample: Sample | None = None
     """What the metrics counted it under; they count repetitions of the same bytes there too."""
+    following: tuple[Reply, ...] = ()
+    """Further messages of the same answer (zone transfers, over TCP)."""
     orders: int = 1
     """In how many orders the addresses may be sent in turn (loadbalance)."""
 
@@ -136,13 +141,12 @@ def parse(data: bytes) -> Query:
     asked = data[12:end]
     query = Query(number, flags, asked, asked.lower(), starts, qtype, qclass, size=len(data))
     if rest := answers + authorities + additionals:
-        query.edns = _edns(data, end + 4, rest)
+        _take_records(query, data, end + 4, rest)
     return query
 
 
-def _edns(data: bytes, at: int, count: int) -> Edns | None:
-    """Step over `count` records; the OPT among them."""
-    found = None
+def _take_records(query: Query, data: bytes, at: int, count: int) -> None:
+    """Step over `count` records; take the OPT among them, and what an IXFR says of its serial."""
     for _ in range(count):
         owner, at = wire.read_name(data, at)
         if at + 10 > len(data):
@@ -152,10 +156,25 @@ def _edns(data: bytes, at: int, count: int) -> Edns | None:
         if at > len(data):
             raise wire.Malformed("a record is cut")
         if kind == wire.OPT:
-            if found is not None or owner != wire.ROOT:
+            if query.edns is not None or owner != wire.ROOT:
                 raise wire.Malformed("more than one OPT record, or one that is not the root's")
-            found = Edns(cls, ttl >> 16 & 0xFF, bool(ttl & 0x8000), length > 0)
-    return found
+            options = _options(data[at - length : at]) if length else ()
+            query.edns = Edns(cls, ttl >> 16 & 0xFF, bool(ttl & 0x8000), options)
+        elif kind == wire.SOA and query.qtype == wire.IXFR and length >= 22:
+            query.serial = int.from_bytes(data[at - 20 : at - 16], "big")
+
+
+def _options(data: bytes) -> tuple[tuple[int, bytes], ...]:
+    found, at = [], 0
+    while at < len(data):
+        if at + 4 > len(data):
+            raise wire.Malformed("an EDNS option is cut")
+        code, length = wire.OPTION.unpack_from(data, at)
+        at += 4 + length
+        if at > len(data):
+            raise wire.Malformed("an EDNS option is cut")
+        found.append((code, data[at - length : at]))
+    return tuple(found)
 
 
 def header_only(data: bytes, rcode: int) -> bytes:
@@ -225,11 +244,16 @@ def _header(query: Query, reply: Reply, counts: list[int], opt: bytes, truncated
 
 
 def _opt(query: Query, reply: Reply) -> bytes:
-    """The OPT that answers the query's: its size and DO echoed, no options, version 0."""
+    """The OPT that answers the query's: its size and DO echoed, version 0, none of its options."""
     if query.edns is None:
         return b""
     ttl = (reply.rcode >> 4) << 24 | (0x8000 if query.edns.do else 0)
-    return wire.ROOT + wire.FIXED.pack(wire.OPT, query.edns.size, ttl, 0)
+    option = b""
+    if reply.extended is not None:
+        code, text = reply.extended
+        data = code.to_bytes(2, "big") + text.encode()
+        option = wire.OPTION.pack(wire.EXTENDED_ERROR, len(data)) + data
+    return wire.ROOT + wire.FIXED.pack(wire.OPT, query.edns.size, ttl, len(option)) + option
 
 
 def _compressed(

@@ -15,10 +15,12 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from netemu.dns import corefile, wire
 from netemu.dns.message import LASTING, Query, Reply
+from netemu.dns.records import Record
 
 if TYPE_CHECKING:
     from netemu.dns.runtime import Handler, Runtime
@@ -46,6 +48,10 @@ class Plugin:
     def ready(self) -> bool:
         """Whether `/ready` may say so."""
         return True
+
+    def transfer(self, zone: bytes) -> list[Record] | None:
+        """All records of a zone, its SOA first and last; None: we do not have that zone."""
+        return None
 
     async def run(self) -> None:
         """Background work, until cancelled."""
@@ -137,6 +143,15 @@ def duration_of(line: corefile.Line, text: str) -> float:
     return total
 
 
+def duration_text(seconds: float) -> str:
+    """As Go writes it: 90 seconds are `1m30s`."""
+    if seconds < 60:
+        return f"{seconds:g}s" if seconds >= 1 else f"{seconds * 1000:g}ms"
+    minutes, rest = divmod(seconds, 60)
+    hours, minutes = divmod(int(minutes), 60)
+    return f"{f'{hours}h' if hours else ''}{minutes}m{rest:g}s"
+
+
 def number_of(line: corefile.Line, text: str, low: int, high: int) -> int:
     if not (text.isascii() and text.isdigit() and low <= int(text) <= high):
         line.fail(f"{text!r} is not a number from {low} to {high}")
@@ -155,3 +170,17 @@ def listen_of(line: corefile.Line, text: str) -> tuple[str, int]:
     if not colon or not port.isdigit() or int(port) > 65535:
         line.fail(f"{text!r} is not an address such as :8080 or 127.0.0.1:8080")
     return host.strip("[]"), int(port)
+
+
+def split_address(text: str, port: int) -> tuple[str, int]:
+    """(IP address, port) of `1.1.1.1`, `1.1.1.1:53`, `::1`, `[::1]:53`; ValueError otherwise."""
+    host = text
+    if text.startswith("["):
+        host, _, after = text[1:].partition("]")
+        port = int(after[1:]) if after else port
+    elif text.count(":") == 1:
+        host, _, after = text.partition(":")
+        port = int(after)
+    if not 0 < port < 65536:
+        raise ValueError(f"port {port} is out of range")
+    return str(ip_address(host)), port

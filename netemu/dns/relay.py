@@ -20,8 +20,8 @@ from typing import Any
 
 from netemu.aio import spawn
 from netemu.dns import message, wire
-from netemu.dns.plugin import Failure
-from netemu.dns.plugins.forward import nameservers, split_address
+from netemu.dns.plugin import Failure, split_address
+from netemu.dns.plugins.forward import nameservers
 from netemu.dns.upstream import Upstream
 
 log = logging.getLogger(__name__)

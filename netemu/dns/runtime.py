@@ -88,9 +88,10 @@ class Runtime:
     def stores(self) -> Iterable[Store]:
         return self._stores.values()
 
-    def on_change(self, watcher: Callable[[Iterable[object]], None]) -> None:
-        """Hear the tags of everything that changes, in any store."""
+    def on_change(self, watcher: Callable[[Iterable[object]], None]) -> Callable[[], None]:
+        """Hear the tags of everything that changes, in any store; the result ends that."""
         self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
 
     def changed(self, tags: Iterable[object]) -> None:
         for watcher in self._watchers:

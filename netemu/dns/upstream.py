@@ -12,12 +12,17 @@ import contextlib
 import secrets
 import socket
 import time
-from struct import Struct
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from netemu.aio import spawn
 from netemu.dns import wire
 from netemu.dns.message import Query
 from netemu.dns.plugin import Failure
+
+if TYPE_CHECKING:
+    import ssl  # costs a tenth of the start, and few need it
 
 READ_TIMEOUT = 2.0
 DIAL_TIMEOUT = 2.0
@@ -29,11 +34,29 @@ MAX_STREAMS = 256
 PROBE_EVERY = 0.5
 MAX_REPLY = 65535
 
-_OPTION = Struct(">HH")
+
+@dataclass(slots=True)
+class Tls:
+    """How to speak TLS. `name` is what the server's certificate must say; empty: its address."""
+
+    name: str = ""
+    ca: Path | None = None
+    """Whom to trust; none: the system."""
+    cert: Path | None = None
+    key: Path | None = None
+
+    def context(self) -> ssl.SSLContext:
+        """OSError, ValueError when a file cannot be used."""
+        import ssl
+
+        made = ssl.create_default_context(cafile=self.ca)
+        if self.cert is not None:
+            made.load_cert_chain(self.cert, self.key)
+        return made
 
 
 class Upstream:
-    """One address. `host` is an IP address; `tls` the server name when TLS is spoken."""
+    """One address. `host` is an IP address; `tls` how to speak TLS, if that is spoken."""
 
     def __init__(
         self,
@@ -41,11 +64,14 @@ class Upstream:
         port: int,
         *,
         group: asyncio.TaskGroup,
-        tls: str | None = None,
+        tls: Tls | None = None,
         expire: float = 10.0,
     ) -> None:
         self.host, self.port, self.tls = host, port, tls
         self.expire = expire
+        self.max_idle = 0
+        """Connections kept for further queries; 0: as many as there are."""
+        self._context: ssl.SSLContext | None = None
         self.group = group
         self.fails = 0
         self.probe_name, self.probe_rd, self.probe_tcp = wire.ROOT, True, False
@@ -120,14 +146,9 @@ class Upstream:
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         if self.tls is None:
             return await asyncio.open_connection(self.host, self.port)
-        import ssl
-
-        context = ssl.create_default_context()
-        if not self.tls:
-            context.check_hostname = False
-        name = self.tls or None
+        self._context = self._context or self.tls.context()
         return await asyncio.open_connection(
-            self.host, self.port, ssl=context, server_hostname=name or self.host
+            self.host, self.port, ssl=self._context, server_hostname=self.tls.name or self.host
         )
 
     async def _on_stream(
@@ -145,7 +166,7 @@ class Upstream:
         except BaseException:
             writer.close()
             raise
-        if len(self._idle) < MAX_CHANNELS:
+        if len(self._idle) < (self.max_idle or MAX_STREAMS):
             self._idle.append((time.monotonic(), reader, writer))
         else:
             writer.close()
@@ -275,6 +296,6 @@ def render_query(query: Query) -> bytes:
     edns = query.edns
     if edns is not None:
         ttl = 0x8000 if edns.do else 0
-        options = b"".join(_OPTION.pack(code, len(data)) + data for code, data in edns.options)
+        options = b"".join(wire.OPTION.pack(code, len(data)) + data for code, data in edns.options)
         body += wire.ROOT + wire.FIXED.pack(wire.OPT, edns.size, ttl, len(options)) + options
     return wire.HEADER.pack(query.id, flags, 1, 0, 0, 1 if edns is not None else 0) + body

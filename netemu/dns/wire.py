@@ -14,10 +14,14 @@ from struct import Struct
 A, NS, CNAME, SOA, PTR, HINFO, MX, TXT, AAAA, SRV = 1, 2, 5, 6, 12, 13, 15, 16, 28, 33
 NAPTR, DNAME, OPT, DS, RRSIG, DNSKEY = 35, 39, 41, 43, 46, 48
 IXFR, AXFR, ANY = 251, 252, 255
+TRANSFERS = (IXFR, AXFR)
 IN, CH, CLASS_ANY = 1, 3, 255
 
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 2, 3, 4, 5
 BADVERS, BADCOOKIE = 16, 23
+
+EXTENDED_ERROR = 15
+"""The EDNS option of RFC 8914."""
 
 QR, AA, TC, RD, RA, AD, CD = 0x8000, 0x0400, 0x0200, 0x0100, 0x0080, 0x0020, 0x0010
 OPCODE = 0x7800
@@ -43,6 +47,8 @@ HEADER = Struct(">HHHHHH")
 QUESTION = Struct(">HH")
 FIXED = Struct(">HHIH")
 """Type, class, TTL and length of a resource record, after its owner."""
+OPTION = Struct(">HH")
+"""Code and length of an EDNS option."""
 
 MAX_NAME = 255
 MAX_LABEL = 63

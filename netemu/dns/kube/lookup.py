@@ -104,14 +104,14 @@ def find(view: View, asked: Asked) -> list[Item] | None:
     if service.kind == EXTERNAL:
         if asked.endpoint or asked.port or asked.protocol:
             return None
-        return [Item(b"", 0, _labels(service), service.target)]
+        return [Item(b"", 0, labels_of(service), service.target)]
     slices = view.store.by_service.get(asked.key) if view.endpoints else ()
     if service.kind == CLUSTER_IP and view.ignore_empty and not any(s.endpoints for s in slices):
         return None
     if service.kind == HEADLESS or asked.endpoint:
         return _endpoints(service, slices, asked) or None
     return [
-        Item(address, port.number, _labels(service))
+        Item(address, port.number, labels_of(service))
         for port in service.ports
         if _matches(asked, port.name, port.protocol)
         for address in service.addresses
@@ -119,7 +119,7 @@ def find(view: View, asked: Asked) -> list[Item] | None:
 
 
 def _endpoints(service: Service, slices: tuple[Slice, ...], asked: Asked) -> list[Item]:
-    base = _labels(service)
+    base = labels_of(service)
     return [
         Item(endpoint.address, port.number, (*endpoint.label.split("."), *base))
         for slice_ in slices
@@ -136,7 +136,8 @@ def _matches(asked: Asked, name: str, protocol: str) -> bool:
     )
 
 
-def _labels(service: Service) -> tuple[str, ...]:
+def labels_of(service: Service) -> tuple[str, ...]:
+    """The labels of its name below the zone."""
     namespace, _, name = service.key.partition("/")
     return (name, namespace, "svc")
 
@@ -171,7 +172,7 @@ def reverse(view: View, address: bytes) -> list[tuple[str, ...]]:
     """The names of an address: its Service, or one for each endpoint that has it."""
     for service in view.store.by_cluster_ip.get(address):
         if view.exposed(service.key.partition("/")[0]):
-            return [_labels(service)]
+            return [labels_of(service)]
     found: dict[tuple[str, ...], None] = {}
     for slice_ in view.store.by_endpoint.get(address) if view.endpoints else ():
         namespace, _, name = slice_.service.partition("/")

@@ -57,6 +57,12 @@ class Wanted(NamedTuple):
     imports: bool = False
     """ServiceImports and their slices instead of Services (option `multicluster`)."""
 
+    def selector(self, plural: str) -> str:
+        """The label selector for a kind; empty: all."""
+        if plural in ("services", "pods"):
+            return self.labels
+        return self.namespace_labels if plural == "namespaces" else ""
+
 
 class Store:
     """Services, ready endpoints, namespaces and pods of one cluster."""

@@ -32,6 +32,7 @@ ORDER = (
     "cache",
     "header",
     "template",
+    "transfer",
     "hosts",
     "kubernetes",
     "file",
@@ -43,7 +44,9 @@ ORDER = (
 _MODULES = {"any": "any_query", "prometheus": "metrics"}
 """Where the plugin's name would hide a word of Python, or of ours."""
 
-REPEATABLE = frozenset({"file", "forward", "kubernetes", "log", "rewrite", "template", "acl"})
+REPEATABLE = frozenset(
+    {"file", "forward", "kubernetes", "log", "rewrite", "template", "acl", "transfer"}
+)
 """Directives that may stand in a block more than once."""
 
 

@@ -15,6 +15,7 @@ TTL. https://coredns.io/plugins/cache/
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
@@ -37,6 +38,8 @@ from netemu.dns.records import Record, soa_minimum
 log = logging.getLogger(__name__)
 
 CAPACITY = 9984
+MIN_CAPACITY, SHARDS = 1024, 256
+"""CoreDNS keeps its entries in so many shards, of four entries at least."""
 MAX_TTL, MAX_NEGATIVE_TTL, MIN_TTL = 3600, 1800, 5
 STALE_VERIFY_TIMEOUT = 2.0
 
@@ -136,7 +139,7 @@ class Cache(Plugin):
         registry.before_render(size)
 
     async def serve(self, query: Query) -> Reply:
-        if match(self.zones, query) is None or self._idle(query):
+        if match(self.zones, query) is None or self._idle(query) or query.qtype in wire.TRANSFERS:
             return await self.next.serve(query)
         now = self.runtime.clock.now()
         key = _key(query)
@@ -270,9 +273,8 @@ class Cache(Plugin):
             return
         item.hits = item.hits + 1 if now - item.last <= settings.prefetch_within else 1
         item.last = now
-        if item.hits >= settings.prefetch and item.left(now) <= (
-            item.ttl * settings.prefetch_percent / 100
-        ):
+        soon = math.ceil(item.ttl * settings.prefetch_percent / 100)
+        if item.hits >= settings.prefetch and item.ttl_at(now) <= soon:
             self._prefetches.add(self._plain)
             self._refresh(query, key, item)
 
@@ -332,7 +334,7 @@ def _half(store: str) -> Callable[[Line, Cache], None]:
         if not 1 <= len(line.args) <= 3:
             line.fail("takes CAPACITY [TTL] [MINTTL]")
         numbers = [number_of(line, word, 0, 1 << 31) for word in line.args]
-        half.capacity = max(1, numbers[0])
+        half.capacity = max(MIN_CAPACITY, numbers[0] // SHARDS * SHARDS)
         if len(numbers) > 1:
             half.ttl = numbers[1]
         if len(numbers) > 2:

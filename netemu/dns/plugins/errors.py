@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from netemu.dns import wire
 from netemu.dns.corefile import Line
 from netemu.dns.message import Query, Reply
-from netemu.dns.plugin import Block, Failure, Plugin, duration_of
+from netemu.dns.plugin import Block, Failure, Plugin, duration_of, duration_text
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,7 @@ class Errors(Plugin):
             log.log(
                 pattern.level,
                 f"{pattern.count - shown} errors like '{pattern.regexp.pattern}' occurred in last"
-                f" {pattern.period:g}s",
+                f" {duration_text(pattern.period)}",
             )
         pattern.count = 0
 

@@ -4,8 +4,8 @@
         reload DURATION (1m; 0 off)      fallthrough [ZONES…]
     }
 
-Wildcards, delegations with glue, CNAMEs inside the zone, empty non-terminals (RFC 1034 §4.3.2, RFC
-4592). A file is read again when its SOA serial changed. https://coredns.io/plugins/file/
+Wildcards, delegations with glue, CNAMEs (those out of the zone are asked as a client would),
+empty non-terminals (RFC 1034 §4.3.2, RFC 4592). A file is read again when its SOA serial changed. https://coredns.io/plugins/file/
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 
 from netemu.dns import names, presentation, wire
 from netemu.dns.corefile import Line
-from netemu.dns.message import SECOND, Query, Reply
+from netemu.dns.message import ONCE, SECOND, Query, Reply
 from netemu.dns.plugin import (
     Block,
     Fall,
@@ -53,15 +53,16 @@ class Zone:
         if not soa:
             raise ValueError(f"there is no SOA record of {wire.to_text(origin)}")
         self.soa = soa[0]
+        self.servers = self.nodes[origin].get(wire.NS, [])
 
-    def answer(self, query: Query, reply: Reply) -> None:
-        """Fill the reply in, following CNAMEs inside the zone."""
+    def answer(self, query: Query, reply: Reply) -> bytes | None:
+        """Fill the reply in, following CNAMEs; the name that they lead to when it is outside."""
         name, asked = query.name, query.asked
         for _ in range(MAX_CHAIN):
             cut = self._delegation(name)
             if cut is not None:
                 self._refer(cut, reply)
-                return
+                return None
             node = self._find(name)
             if node is None:
                 reply.rcode = wire.NXDOMAIN
@@ -75,10 +76,25 @@ class Zone:
             reply.answer.append(alias[0]._replace(name=asked))
             target = names.target(alias[0]) or wire.ROOT
             if not wire.is_below(target.lower(), self.origin):
-                return
+                reply.authority += self.servers
+                return target
             name, asked = target.lower(), target
         if not reply.answer or reply.rcode == wire.NXDOMAIN:
             reply.authority.append(self.soa)
+        elif reply.answer[0].type != wire.NS or query.name != self.origin:
+            reply.authority += self.servers
+        return None
+
+    def records(self) -> list[Record]:
+        """The whole zone, the SOA first and last."""
+        rest = [
+            record
+            for node in self.nodes.values()
+            for records in node.values()
+            for record in records
+            if record.type != wire.SOA
+        ]
+        return [self.soa, *rest, self.soa]
 
     def _find(self, name: bytes) -> dict[int, list[Record]] | None:
         """The node, or the wildcard at its closest encloser."""
@@ -113,6 +129,7 @@ class File(Plugin):
     name = "file"
 
     def __init__(self, block: Block, path: Path, zones: tuple[bytes, ...]) -> None:
+        self.block = block
         self.runtime = block.runtime
         self.path = path
         self.origins = zones
@@ -125,13 +142,28 @@ class File(Plugin):
         start = match(self.origins, query)
         if start is None:
             return await self.next.serve(query)
-        if query.qtype in (wire.AXFR, wire.IXFR):
+        if query.qtype in wire.TRANSFERS:
             return Reply(wire.REFUSED, plugin=self.name)
         reply = Reply(authoritative=True, keep=SECOND, plugin=self.name)
-        self.zones[query.name[start:]].answer(query, reply)
+        outside = self.zones[query.name[start:]].answer(query, reply)
         if reply.rcode == wire.NXDOMAIN and self.fall.through(query):
             return await self.next.serve(query)
+        if outside is not None:
+            await self._follow(query.ask(outside, query.qtype), reply)
         return reply
+
+    async def _follow(self, query: Query, reply: Reply) -> None:
+        """What a CNAME out of the zone leads to; its rcode is the reply's (RFC 6604 §3)."""
+        reply.keep = ONCE
+        further = await self.runtime.resolve(query, self.block)
+        reply.answer += further.answer
+        reply.truncated = reply.truncated or further.truncated
+        if further.rcode in (wire.NXDOMAIN, wire.SERVFAIL):
+            reply.rcode = further.rcode
+
+    def transfer(self, zone: bytes) -> list[Record] | None:
+        held = self.zones.get(zone)
+        return None if held is None else held.records()
 
     def read(self) -> None:
         """Read the file when it changed; OSError, ValueError when it cannot be used."""

@@ -5,11 +5,14 @@
         max_fails N (2)          health_check DURATION [no_rec] [domain NAME]
         max_concurrent N         expire DURATION (10s)
         force_tcp                prefer_udp
-        tls [CERT KEY CA]        tls_servername NAME
-        next RCODE…              failfast_all_unhealthy_upstreams     failover RCODE…
+        tls [CERT KEY] [CA]      tls_servername NAME
+        max_idle_conns N         max_connect_attempts N
+        next RCODE…              next_on_nodata      (only when another `forward` follows)
+        failover RCODE…          failfast_all_unhealthy_upstreams
     }
 
-TO is an address, address:port, tls://address, or a file such as /etc/resolv.conf. An upstream that
+TO is an address, address:port, tls://address[%NAME], or a file such as /etc/resolv.conf (no host
+name, no https://). An upstream that
 fails is probed twice a second and left out after `max_fails`; when all are out, one is tried at
 random. https://coredns.io/plugins/forward/
 """
@@ -17,8 +20,7 @@ random. https://coredns.io/plugins/forward/
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
 
@@ -26,40 +28,13 @@ from netemu.aio import spawn
 from netemu.dns import response, wire
 from netemu.dns.corefile import Line
 from netemu.dns.message import Query, Reply
-from netemu.dns.plugin import (
-    Block,
-    Failure,
-    Plugin,
-    duration_of,
-    match,
-    number_of,
-    one_arg,
-    zones_of,
-)
+from netemu.dns.plugin import Block, Failure, Plugin, match, split_address, zones_of
+from netemu.dns.plugins.forwarding.settings import OPTIONS, Settings
 from netemu.dns.upstream import Upstream, render_query
 
 MAX_UPSTREAMS = 15
 DEADLINE = 5.0
 """All tries of one query together."""
-
-
-@dataclass(slots=True)
-class Settings:
-    policy: str = "random"
-    max_fails: int = 2
-    max_concurrent: int = 0
-    force_tcp: bool = False
-    prefer_udp: bool = False
-    fail_fast: bool = False
-    excluded: tuple[bytes, ...] = ()
-    next_on: frozenset[int] = frozenset()
-    failover_on: frozenset[int] = frozenset()
-    expire: float = 10.0
-    tls: str | None = None
-    probe_name: bytes = wire.ROOT
-    probe_rd: bool = True
-    probe_every: float = 0.5
-    names: list[str] = field(default_factory=list)
 
 
 class Forward(Plugin):
@@ -69,7 +44,7 @@ class Forward(Plugin):
         self.zone = zone
         self.source = source
         self.runtime = block.runtime
-        self.settings = Settings()
+        self.settings = Settings(block.runtime.root)
         self.upstreams: list[Upstream] = []
         self.concurrent = 0
         self._turn = 0
@@ -115,10 +90,14 @@ class Forward(Plugin):
             self.concurrent -= 1
         if isinstance(reply, Failure):
             raise reply
-        if reply.rcode in self.settings.next_on:
+        if isinstance(self.next, Forward) and self._is_for_next(reply):
             return await self.next.serve(query)
         reply.plugin = self.name
         return reply
+
+    def _is_for_next(self, reply: Reply) -> bool:
+        nodata = reply.rcode == wire.NOERROR and not reply.answer
+        return reply.rcode in self.settings.next_on or (nodata and self.settings.next_on_nodata)
 
     async def _answer(self, query: Query) -> Reply | Failure:
         """A failure is handed back: raised from a task it would end the whole task group."""
@@ -128,7 +107,7 @@ class Forward(Plugin):
             return failure
 
     async def _ask(self, query: Query) -> Reply:
-        settings, fails, index = self.settings, 0, 0
+        settings, fails, index, tries = self.settings, 0, 0, 0
         order = self._order()
         tcp = settings.force_tcp or (query.proto == "tcp" and not settings.prefer_udp)
         deadline = time.monotonic() + DEADLINE
@@ -146,6 +125,7 @@ class Forward(Plugin):
                 if settings.fail_fast:
                     break
                 upstream = self.runtime.random.choice(order)
+            tries += 1
             try:
                 reply = await self._once(upstream, query, tcp)
             except Failure as error:
@@ -153,7 +133,7 @@ class Forward(Plugin):
                 fails += 1
                 if settings.max_fails:
                     upstream.check()
-                if fails < len(order):
+                if fails < len(order) and tries != settings.max_connects:
                     continue
                 break
             if reply.rcode in settings.failover_on and index < len(order):
@@ -200,24 +180,21 @@ def nameservers(path: Path) -> list[str]:
 
 
 def _upstream(text: str, plugin: Forward) -> Upstream:
+    chosen = plugin.settings
     scheme, _, rest = text.rpartition("://")
-    tls = (plugin.settings.tls or "") if scheme == "tls" else None
-    host, port = split_address(rest, 853 if tls is not None else 53)
-    return Upstream(host, port, group=plugin.runtime.group, tls=tls, expire=plugin.settings.expire)
+    address, name = _server_name(rest)
+    tls = replace(chosen.tls, name=name or chosen.tls.name) if scheme == "tls" else None
+    host, port = split_address(address, 853 if tls is not None else 53)
+    upstream = Upstream(host, port, group=plugin.runtime.group, tls=tls, expire=chosen.expire)
+    upstream.max_idle = chosen.max_idle
+    return upstream
 
 
-def split_address(text: str, port: int) -> tuple[str, int]:
-    """(IP address, port) of `1.1.1.1`, `1.1.1.1:53`, `::1`, `[::1]:53`; ValueError otherwise."""
-    host = text
-    if text.startswith("["):
-        host, _, after = text[1:].partition("]")
-        port = int(after[1:]) if after else port
-    elif text.count(":") == 1:
-        host, _, after = text.partition(":")
-        port = int(after)
-    if not 0 < port < 65536:
-        raise ValueError(f"port {port} is out of range")
-    return str(ip_address(host)), port
+def _server_name(text: str) -> tuple[str, str]:
+    """`9.9.9.9%dns.quad9.net:853` as the address with its port, and the name to ask TLS for."""
+    address, percent, rest = text.partition("%")
+    name, colon, port = rest.partition(":")
+    return (f"{address}{colon}{port}", name) if percent else (text, "")
 
 
 def setup(line: Line, block: Block) -> Plugin:
@@ -225,9 +202,9 @@ def setup(line: Line, block: Block) -> Plugin:
         line.fail("needs a zone and at least one upstream")
     plugin = Forward(block, zones_of(line, line.args[:1]), " ".join(line.args[1:]))
     for option in line.body:
-        handler = _OPTIONS.get(option.name)
+        handler = OPTIONS.get(option.name)
         if handler is None:
-            option.fail(f"is not an option of forward; there are {', '.join(sorted(_OPTIONS))}")
+            option.fail(f"is not an option of forward; there are {', '.join(sorted(OPTIONS))}")
         handler(option, plugin.settings)
     for text in line.args[1:]:
         plugin.settings.names += _addresses(line, text, block)
@@ -241,7 +218,7 @@ def _addresses(line: Line, text: str, block: Block) -> list[str]:
     rest = text.removeprefix("dns://")
     scheme, _, bare = rest.rpartition("://")
     try:
-        split_address(bare, 53)
+        split_address(_server_name(bare)[0] if scheme == "tls" else bare, 53)
     except ValueError:
         if scheme:
             line.fail(f"{text!r} is not an address")
@@ -263,94 +240,3 @@ def _is_address(text: str) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _policy(line: Line, settings: Settings) -> None:
-    settings.policy = one_arg(line)
-    if settings.policy not in ("random", "round_robin", "sequential"):
-        line.fail(f"{settings.policy!r} is not one of random, round_robin, sequential")
-
-
-def _max_fails(line: Line, settings: Settings) -> None:
-    settings.max_fails = number_of(line, one_arg(line), 0, 1 << 31)
-
-
-def _max_concurrent(line: Line, settings: Settings) -> None:
-    settings.max_concurrent = number_of(line, one_arg(line), 0, 1 << 31)
-
-
-def _expire(line: Line, settings: Settings) -> None:
-    settings.expire = duration_of(line, one_arg(line))
-
-
-def _except(line: Line, settings: Settings) -> None:
-    if not line.args:
-        line.fail("needs a zone")
-    settings.excluded += zones_of(line, line.args)
-
-
-def _force_tcp(line: Line, settings: Settings) -> None:
-    settings.force_tcp = True
-
-
-def _prefer_udp(line: Line, settings: Settings) -> None:
-    settings.prefer_udp = True
-
-
-def _fail_fast(line: Line, settings: Settings) -> None:
-    settings.fail_fast = True
-
-
-def _tls_name(line: Line, settings: Settings) -> None:
-    settings.tls = one_arg(line)
-
-
-def _tls(line: Line, settings: Settings) -> None:
-    if line.args:
-        line.fail("certificates of our own are not supported; leave the arguments out")
-
-
-def _health_check(line: Line, settings: Settings) -> None:
-    if not line.args:
-        line.fail("needs a duration")
-    settings.probe_every = max(0.05, duration_of(line, line.args[0]))
-    words = list(line.args[1:])
-    while words:
-        word = words.pop(0)
-        if word == "no_rec":
-            settings.probe_rd = False
-        elif word == "domain" and words:
-            settings.probe_name = zones_of(line, [words.pop(0)])[0]
-        else:
-            line.fail(f"{word!r} is neither no_rec nor domain NAME")
-
-
-def _rcodes(line: Line) -> frozenset[int]:
-    if not line.args or not all(word.upper() in wire.RCODES for word in line.args):
-        line.fail(f"needs response codes, of {', '.join(wire.RCODES)}")
-    return frozenset(wire.RCODES[word.upper()] for word in line.args)
-
-
-def _next(line: Line, settings: Settings) -> None:
-    settings.next_on = _rcodes(line)
-
-
-def _failover(line: Line, settings: Settings) -> None:
-    settings.failover_on = _rcodes(line)
-
-
-_OPTIONS: dict[str, Callable[[Line, Settings], None]] = {
-    "policy": _policy,
-    "max_fails": _max_fails,
-    "max_concurrent": _max_concurrent,
-    "expire": _expire,
-    "except": _except,
-    "force_tcp": _force_tcp,
-    "prefer_udp": _prefer_udp,
-    "failfast_all_unhealthy_upstreams": _fail_fast,
-    "tls_servername": _tls_name,
-    "tls": _tls,
-    "health_check": _health_check,
-    "next": _next,
-    "failover": _failover,
-}

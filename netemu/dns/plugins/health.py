@@ -15,7 +15,7 @@ import asyncio
 import logging
 
 from netemu.dns.corefile import Line
-from netemu.dns.plugin import Block, Plugin, duration_of, listen_of, one_arg
+from netemu.dns.plugin import Block, Plugin, duration_of, duration_text, listen_of, one_arg
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Health(Plugin):
 
     async def stop(self) -> None:
         if self.lameduck:
-            log.info(f"Going into lameduck mode for {self.lameduck:g}s")
+            log.info(f"Going into lameduck mode for {duration_text(self.lameduck)}")
             await self.runtime.clock.sleep(self.lameduck)
 
 

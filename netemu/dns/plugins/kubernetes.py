@@ -13,7 +13,7 @@ https://coredns.io/plugins/kubernetes/, the answers as of CoreDNS 1.13
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from netemu.dns import wire
 from netemu.dns.corefile import Line
@@ -32,6 +32,7 @@ from netemu.dns.kube.lookup import (
 )
 from netemu.dns.kube.objects import NO_PORT
 from netemu.dns.kube.store import SOA, Wanted
+from netemu.dns.kube.transfer import contents, name_of
 from netemu.dns.message import LASTING, ONCE, Query, Reply
 from netemu.dns.plugin import (
     Block,
@@ -45,7 +46,6 @@ from netemu.dns.plugin import (
     zones_of,
 )
 from netemu.dns.records import Record, address, cname, soa, srv, txt
-from netemu.dns.source import problems
 
 VERSION = b"1.1.0"
 VERSION_TTL = 28800
@@ -75,6 +75,11 @@ class Kubernetes(Plugin):
         views = (self.view, self.imports) if self.imports is not None else (self.view,)
         return all(view.store.synced for view in views) and self.runtime.announced()
 
+    def transfer(self, zone: bytes) -> list[Record] | None:
+        if zone not in self.zones or zone.endswith(b"\x04arpa\0"):
+            return None
+        return contents(self._view(zone), zone, self.ttl, self._soa(zone, self.ttl), self._ns(zone))
+
     def _view(self, zone: bytes) -> View:
         """How to look at a zone."""
         if self.imports is not None and zone.lower() in self.import_zones:
@@ -89,7 +94,7 @@ class Kubernetes(Plugin):
         if start is None:
             return await self.next.serve(query)
         zone = query.asked[start:]
-        if query.qtype in (wire.AXFR, wire.IXFR):
+        if query.qtype in wire.TRANSFERS:
             return Reply(wire.REFUSED, keep=LASTING, plugin=self.name)
         asked = self._asked(query, start)
         reply = Reply(authoritative=True, keep=LASTING, plugin=self.name)
@@ -210,7 +215,7 @@ class Kubernetes(Plugin):
         for item in items:
             if item.port == NO_PORT:
                 continue
-            target = _name_of(item.labels, zone)
+            target = name_of(item.labels, zone)
             if target is None:
                 continue
             answers[srv(query.asked, self.ttl, weight, item.port, target)] = None
@@ -228,7 +233,7 @@ class Kubernetes(Plugin):
         tags.append(packed)
         names = reverse(self.view, packed)
         for name in names:
-            target = _name_of(name, self.primary)
+            target = name_of(name, self.primary)
             if target is not None:
                 reply.answer.append(Record(query.asked, wire.PTR, self.ttl, target))
         return bool(reply.answer)
@@ -243,8 +248,20 @@ class Kubernetes(Plugin):
         return bool(start) and self._items(zone, asked) is not None
 
     def _name_servers(self, query: Query, zone: bytes, reply: Reply) -> None:
-        """NS with glue: the Services that lead to this server, else `ns.dns.<zone>`."""
+        """NS with glue, or what glue there is for one family."""
         reply.keep = ONCE
+        found = self._ns(zone)
+        if query.qtype == wire.NS:
+            for target in dict.fromkeys(target for target, _ in found):
+                reply.answer.append(Record(query.asked, wire.NS, self.ttl, target))
+            reply.additional += [address(target, self.ttl, packed) for target, packed in found]
+            return
+        size = 4 if query.qtype == wire.A else 16
+        for packed in dict.fromkeys(packed for _, packed in found if len(packed) == size):
+            reply.answer.append(address(query.asked, self.ttl, packed))
+
+    def _ns(self, zone: bytes) -> list[tuple[bytes, bytes]]:
+        """(name, address) of the Services that lead to this server, else of `ns.dns.<zone>`."""
         found: list[tuple[bytes, bytes]] = []
         store = self.view.store
         for local in self.runtime.local_addresses():
@@ -255,15 +272,7 @@ class Kubernetes(Plugin):
                     target = wire.join((name.encode(), space.encode(), b"svc"), zone)
                     found += [(target, packed) for packed in service.addresses]
         default = wire.join((b"ns", b"dns"), zone)
-        found = found or [(default, local) for local in self.runtime.local_addresses()]
-        if query.qtype == wire.NS:
-            for target in dict.fromkeys(target for target, _ in found):
-                reply.answer.append(Record(query.asked, wire.NS, self.ttl, target))
-            reply.additional += [address(target, self.ttl, packed) for target, packed in found]
-            return
-        size = 4 if query.qtype == wire.A else 16
-        for packed in dict.fromkeys(packed for _, packed in found if len(packed) == size):
-            reply.answer.append(address(query.asked, self.ttl, packed))
+        return found or [(default, local) for local in self.runtime.local_addresses()]
 
     def _soa(self, zone: bytes, ttl: int) -> Record:
         return soa(
@@ -276,15 +285,6 @@ class Kubernetes(Plugin):
         )
 
 
-def _name_of(labels: Iterable[str], zone: bytes) -> bytes | None:
-    """Labels in front of the zone; None, and told once, when that is too long for a name."""
-    try:
-        return wire.join((label.encode() for label in labels), zone)
-    except ValueError as error:
-        problems.tell((f"{'.'.join(labels)}.{wire.to_text(zone).lower()}: {error}",))
-        return None
-
-
 def setup(line: Line, block: Block) -> Plugin:
     zones = zones_of(line, line.args) or block.zones
     plugin = Kubernetes(block, zones)
@@ -294,6 +294,8 @@ def setup(line: Line, block: Block) -> Plugin:
         if handler is None:
             option.fail(f"is not an option of kubernetes; there are {', '.join(sorted(_OPTIONS))}")
         handler(option, state)
+    if state.namespaces and state.namespace_labels:
+        line.fail("namespaces and namespace_labels exclude each other")
     wanted = Wanted(state.pods == VERIFIED, state.pod_names, state.labels, state.namespace_labels)
     if plugin.import_zones:
         if not set(plugin.import_zones) <= plugin.zones:

@@ -12,6 +12,7 @@ networks first. https://coredns.io/plugins/loadbalance/
 
 from __future__ import annotations
 
+import logging
 import random
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
@@ -23,6 +24,8 @@ from netemu.dns.kube.objects import packed
 from netemu.dns.message import ONCE, Query, Reply
 from netemu.dns.plugin import Block, Plugin, duration_of, one_arg
 from netemu.dns.records import Record
+
+log = logging.getLogger(__name__)
 
 _ADDRESSES = (wire.A, wire.AAAA)
 
@@ -48,7 +51,8 @@ class LoadBalance(Plugin):
 
     async def serve(self, query: Query) -> Reply:
         reply = await self.next.serve(query)
-        if len(reply.answer) > 1 or len(reply.additional) > 1:
+        several = len(reply.answer) > 1 or len(reply.additional) > 1
+        if several and query.qtype not in wire.TRANSFERS:
             self._balance(query, reply)
         return reply
 
@@ -88,7 +92,10 @@ class LoadBalance(Plugin):
     async def run(self) -> None:
         while self.weights is not None and self.weights.reload > 0:
             await self.runtime.clock.sleep(self.weights.reload)
-            read_weights(self.weights)
+            try:
+                read_weights(self.weights)
+            except (OSError, ValueError) as error:
+                log.error(f"{error}; the weights stay as they were")
 
 
 def shuffle(records: list[Record], source: random.Random) -> None:

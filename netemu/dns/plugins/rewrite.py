@@ -6,7 +6,7 @@
     rewrite [continue|stop] ttl [exact|…] NAME SECONDS
     rewrite [continue|stop] rcode [exact|…] NAME FROM TO
     rewrite [continue|stop] cname [exact|…] FROM TO
-    rewrite [continue|stop] edns0 local|nsid|subnet set|append|replace …
+    rewrite [continue|stop] edns0 local|nsid|subnet set|append|replace|unset …
     rewrite [continue|stop] {
         name regex FROM TO
         answer name|value FROM TO

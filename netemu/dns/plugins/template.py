@@ -4,6 +4,7 @@
         match REGEX…                       (of the whole name, lower case; .* without)
         answer RR      additional RR      authority RR
         rcode CODE     upstream           fallthrough [ZONES…]
+        ederror CODE [REASON]              (RFC 8914, for clients with EDNS)
     }
 
 RR is a record with Go template fields: {{ .Name }} {{ .Type }} {{ .Class }} {{ .Zone }}
@@ -21,7 +22,17 @@ from dataclasses import dataclass, field
 from netemu.dns import names, presentation, wire
 from netemu.dns.corefile import Line
 from netemu.dns.message import ONCE, Query, Reply
-from netemu.dns.plugin import Block, Failure, Fall, Plugin, fall_of, match, one_arg, zones_of
+from netemu.dns.plugin import (
+    Block,
+    Failure,
+    Fall,
+    Plugin,
+    fall_of,
+    match,
+    number_of,
+    one_arg,
+    zones_of,
+)
 from netemu.dns.records import Record
 
 Field = Callable[[Query, re.Match[str], str], str]
@@ -53,6 +64,7 @@ class Templates(Plugin):
         self.additional: list[Template] = []
         self.authority: list[Template] = []
         self.rcode = wire.NOERROR
+        self.extended: tuple[int, str] | None = None
         self.upstream = False
         self.fall = Fall()
 
@@ -76,6 +88,7 @@ class Templates(Plugin):
                 authority=[t.render(query, found, zone) for t in self.authority],
                 additional=[t.render(query, found, zone) for t in self.additional],
                 authoritative=True,
+                extended=self.extended,
                 plugin=self.name,
             )
         except (ValueError, IndexError, KeyError) as error:
@@ -85,10 +98,8 @@ class Templates(Plugin):
         return reply
 
     def _applies(self, query: Query) -> bool:
-        return (
-            wire.CLASS_ANY in (self.qclass, query.qclass)
-            or self.qclass == query.qclass
-            and (self.qtype in (wire.ANY, query.qtype))
+        return (wire.CLASS_ANY in (self.qclass, query.qclass) or self.qclass == query.qclass) and (
+            wire.ANY in (self.qtype, query.qtype) or self.qtype == query.qtype
         )
 
     async def _follow(self, query: Query, reply: Reply) -> None:
@@ -181,5 +192,7 @@ def _option(line: Line, plugin: Templates) -> None:
         plugin.upstream = True
     elif line.name == "fallthrough":
         plugin.fall = fall_of(line)
-    elif line.name != "ederror":
+    elif line.name == "ederror" and 1 <= len(line.args) <= 2:
+        plugin.extended = (number_of(line, line.args[0], 0, 65535), "".join(line.args[1:]))
+    else:
         line.fail("is not an option of template")

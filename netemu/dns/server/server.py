@@ -139,17 +139,18 @@ class Server:
     async def _patience(self, new: Instance) -> None:
         """Give plugins the time that they ask for before the first answer; then serve anyway."""
         moved = asyncio.Event()
-        self.runtime.on_change(lambda tags: moved.set())
+        forget = self.runtime.on_change(lambda tags: moved.set())
         loop = asyncio.get_running_loop()
         deadline = loop.time() + max((plugin.patience for plugin in new.plugins), default=0.0)
-        while not all(plugin.ready() for plugin in new.plugins if plugin.patience):
-            moved.clear()
-            try:
-                async with asyncio.timeout_at(deadline):
+        try:
+            async with asyncio.timeout_at(deadline):
+                while not all(plugin.ready() for plugin in new.plugins if plugin.patience):
+                    moved.clear()
                     await moved.wait()
-            except TimeoutError:
-                log.warning("plugin/kubernetes: starting server with unsynced Kubernetes API")
-                return
+        except TimeoutError:
+            log.warning("plugin/kubernetes: starting server with unsynced Kubernetes API")
+        finally:
+            forget()
 
     def _adopt(
         self,

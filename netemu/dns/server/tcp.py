@@ -10,6 +10,7 @@ import asyncio
 from collections import deque
 from typing import Any
 
+from netemu.dns import message
 from netemu.dns.message import Query, Reply
 from netemu.dns.server.respond import Responder
 
@@ -109,7 +110,10 @@ class TcpConnection(asyncio.Protocol):
 
     def _sender(self, slot: list[bytes | None]) -> Any:
         def send(wire: bytes, query: Query | None, reply: Reply | None) -> None:
-            slot[0] = len(wire).to_bytes(2, "big") + wire if wire else b""
+            frames = [wire] if wire else []
+            if query is not None and reply is not None:
+                frames += [message.encode(query, each) for each in reply.following]
+            slot[0] = b"".join(len(frame).to_bytes(2, "big") + frame for frame in frames)
             if self._answers and self._answers[0] is slot:
                 self._flush()
 

@@ -99,7 +99,7 @@ class UdpListener:
         self.responder.respond(data, client, self.local, "udp", self.family, send)
 
     def _keep(self, data: bytes, wire: bytes, query: Query, reply: Reply) -> None:
-        if len(data) > 512 or (query.edns is not None and query.edns.has_options):
+        if len(data) > 512 or (query.edns is not None and query.edns.options):
             return
         key = data[2:]
         following: Callable[[], bytes]

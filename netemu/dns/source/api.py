@@ -206,7 +206,7 @@ class ApiSource:
 
     def _feed(self, feed: Feed, wanted: Wanted, store: Store, waiting: set[str]) -> None:
         plural = feed.resource.plural
-        labels = {"services": wanted.labels, "namespaces": wanted.namespace_labels}.get(plural, "")
+        labels = wanted.selector(plural)
         watch = Watch(self.client, feed.resource, feed.shape, labels=labels)
 
         seen: set[str] = set()

@@ -31,8 +31,7 @@ class FileSource:
         now = time.time()
         feeds = {feed.resource.kind: feed for feed in apply.feeds(wanted)}
         choose = {
-            "Service": _selector(wanted.labels),
-            "Namespace": _selector(wanted.namespace_labels),
+            kind: _selector(wanted.selector(feed.resource.plural)) for kind, feed in feeds.items()
         }
         said, used = set[str](), set[str]()
         for path in self._paths:

@@ -12,6 +12,8 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import dns.flags
@@ -34,9 +36,10 @@ UPSTREAM = {
 }
 
 
-def answer(data: bytes, counts: dict) -> bytes | None:
+def answer(data: bytes, counts: dict, queries: list) -> bytes | None:
     """What the upstream says."""
     query = dns.message.from_wire(data)
+    queries.append(query)
     question = query.question[0]
     name, kind = question.name.to_text().lower(), dns.rdatatype.to_text(question.rdtype)
     counts[name, kind] = counts.get((name, kind), 0) + 1
@@ -46,9 +49,10 @@ def answer(data: bytes, counts: dict) -> bytes | None:
         return None
     if name.startswith("garbage."):
         return data[:2] + b"\x81\x80" + os.urandom(40)
-    if name.startswith("refused."):
-        reply.set_rcode(dns.rcode.REFUSED)
-        return reply.to_wire()
+    for rcode in ("REFUSED", "SERVFAIL"):
+        if name.startswith(f"{rcode.lower()}."):
+            reply.set_rcode(dns.rcode.from_text(rcode))
+            return reply.to_wire()
     if name == "alias.example.test.":
         reply.answer.append(dns.rrset.from_text(target, 60, "IN", "CNAME", "www.example.test."))
         name, target = "www.example.test.", dns.name.from_text("www.example.test.")
@@ -69,11 +73,16 @@ class Upstream:
 
     def __init__(self) -> None:
         counts = self.counts = {}
+        """(name, type) -> how often that was asked."""
+        queries = self.queries = []
+        self.streams = 0
+        """Queries that came over TCP."""
+        upstream = self
 
         class Udp(socketserver.BaseRequestHandler):
             def handle(self) -> None:
                 data, sock = self.request
-                reply = answer(data, counts)
+                reply = answer(data, counts, queries)
                 if reply is not None:
                     if len(reply) > 1232:
                         cut = dns.message.from_wire(reply)
@@ -86,7 +95,8 @@ class Upstream:
             def handle(self) -> None:
                 while head := self.rfile.read(2):
                     data = self.rfile.read(int.from_bytes(head, "big"))
-                    reply = answer(data, counts)
+                    upstream.streams += 1
+                    reply = answer(data, counts, queries)
                     if reply is None:
                         return
                     self.wfile.write(len(reply).to_bytes(2, "big") + reply)
@@ -113,10 +123,29 @@ class Upstream:
 
 
 @pytest.fixture(scope="session")
-def upstream():
-    server = Upstream()
-    yield server
-    server.close()
+def make_upstream():
+    """Makes name servers; all are closed at the end."""
+    made = []
+
+    def make() -> Upstream:
+        made.append(Upstream())
+        return made[-1]
+
+    yield make
+    for server in made:
+        server.close()
+
+
+@pytest.fixture(scope="session")
+def upstream(make_upstream):
+    return make_upstream()
+
+
+@pytest.fixture
+def two(make_upstream):
+    """Two name servers that nobody else asks, and the words for `forward`."""
+    servers = [make_upstream(), make_upstream()]
+    return servers, " ".join(f"127.0.0.1:{server.port}" for server in servers)
 
 
 class Resolver:
@@ -169,13 +198,16 @@ class Resolver:
             raise
 
 
-@pytest.fixture(scope="session")
-def start_resolver(tmp_path_factory, upstream):
+Start = Callable[..., Resolver]
+
+
+@contextmanager
+def starting(folders, upstream: Upstream) -> Iterator[Start]:
     """Starts a resolver with a Corefile's text; all are stopped at the end."""
     running: list[Resolver] = []
 
     def start(text: str, *arguments: str, objects: list[Path] | None = None) -> Resolver:
-        where = tmp_path_factory.mktemp("dns")
+        where = folders.mktemp("dns")
         corefile = where / "Corefile"
         corefile.write_text(text.replace("{upstream}", f"127.0.0.1:{upstream.port}"))
         chosen = objects if objects is not None else OBJECTS
@@ -192,14 +224,29 @@ def start_resolver(tmp_path_factory, upstream):
             assert resolver.stop() == 0, resolver.text()
 
 
+@pytest.fixture
+def start_resolver(tmp_path_factory, upstream):
+    """For one test."""
+    with starting(tmp_path_factory, upstream) as start:
+        yield start
+
+
+@pytest.fixture(scope="module")
+def keep_resolver(tmp_path_factory, upstream):
+    """For all tests of a file."""
+    with starting(tmp_path_factory, upstream) as start:
+        yield start
+
+
 @pytest.fixture(scope="session")
-def resolver_of(start_resolver):
+def resolver_of(tmp_path_factory, upstream):
     """The resolver with a Corefile of `corefiles/`; started once."""
     started: dict[str, Resolver] = {}
+    with starting(tmp_path_factory, upstream) as start:
 
-    def of(name: str) -> Resolver:
-        if name not in started:
-            started[name] = start_resolver((HERE / "corefiles" / name).read_text())
-        return started[name]
+        def of(name: str) -> Resolver:
+            if name not in started:
+                started[name] = start((HERE / "corefiles" / name).read_text())
+            return started[name]
 
-    return of
+        yield of

@@ -40,12 +40,12 @@ class Peer:
 
 
 @pytest.fixture(scope="module")
-def peer(start_resolver):
+def peer(keep_resolver):
     text = (
         ".:53 {\n any\n chaos\n loadbalance\n bufsize\n"
         " kubernetes cluster.local in-addr.arpa ip6.arpa {\n pods insecure\n }\n}\n"
     )
-    made = Peer(start_resolver(text))
+    made = Peer(keep_resolver(text))
     yield made
     made.socket.close()
 

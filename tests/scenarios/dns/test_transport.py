@@ -18,7 +18,7 @@ ZONE = "svc.cluster.local."
 
 
 @pytest.fixture(scope="module")
-def big(start_resolver, tmp_path_factory):
+def big(keep_resolver, tmp_path_factory):
     """Headless Services of 120 and 400 endpoints, the longest names, ports for the full glue."""
     path = tmp_path_factory.mktemp("objects") / "big.json"
     label = "x" * 63
@@ -29,7 +29,7 @@ def big(start_resolver, tmp_path_factory):
     ]
     path.write_text(json.dumps({"kind": "List", "items": [obj for pair in items for obj in pair]}))
     corefile = ".:53 {\n kubernetes cluster.local {\n ttl 30\n }\n loadbalance\n}\n"
-    return start_resolver(corefile, objects=[path])
+    return keep_resolver(corefile, objects=[path])
 
 
 def headless(name: str, count: int, net: int, hostname: str = "") -> list[dict]:

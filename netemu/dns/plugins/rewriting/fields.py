@@ -140,12 +140,17 @@ class CnameRule:
 
 
 class EdnsRule:
-    """`edns0 local|nsid|subnet set|append|replace …`: an option for the upstream."""
+    """`edns0 local|nsid|subnet set|append|replace|unset … [revert]`: an option for the upstream.
+
+    `revert` has nothing to do: a reply never shows the options of its query.
+    """
 
     def __init__(self, line: Line, words: list[str], stop: bool) -> None:
         self.stop = stop
-        if len(words) < 2 or words[1] not in ("set", "append", "replace"):
-            line.fail("edns0 needs local, nsid or subnet, then set, append or replace")
+        if len(words) < 2 or words[1] not in ("set", "append", "replace", "unset"):
+            line.fail("edns0 needs local, nsid or subnet, then set, append, replace or unset")
+        if words[-1] == "revert":
+            words = words[:-1]
         self.action = words[1]
         makers = {"local": self._local, "nsid": self._nsid, "subnet": self._subnet}
         if words[0] not in makers:
@@ -153,9 +158,10 @@ class EdnsRule:
         self.code, self.make = makers[words[0]](line, words[2:])
 
     def _local(self, line: Line, words: list[str]) -> tuple[int, Callable[[Query], bytes]]:
-        if len(words) != 2 or not re.fullmatch(r"0x[0-9a-fA-F]{1,4}|\d+", words[0]):
-            line.fail("local needs a code such as 0xffee and data")
-        text = words[1]
+        unset = self.action == "unset"
+        if len(words) != 2 - unset or not re.fullmatch(r"0x[0-9a-fA-F]{1,4}|\d+", words[0]):
+            line.fail("local needs a code such as 0xffee and, except for unset, data")
+        text = "" if unset else words[1]
         if text.startswith("{") and text.endswith("}"):
             variable = _VARIABLES.get(text[1:-1])
             if variable is None:
@@ -171,6 +177,8 @@ class EdnsRule:
         return NSID, lambda query: b""
 
     def _subnet(self, line: Line, words: list[str]) -> tuple[int, Callable[[Query], bytes]]:
+        if self.action == "unset" and not words:
+            return SUBNET, lambda query: b""
         if len(words) != 2 or not all(word.isdigit() for word in words):
             line.fail("subnet needs the bits for IPv4 and for IPv6")
         bits = {4: int(words[0]), 6: int(words[1])}
@@ -189,10 +197,12 @@ class EdnsRule:
     def apply(self, query: Query) -> tuple[Query, Respond | None] | None:
         edns = query.edns or Edns(UDP_SIZE)
         there = any(code == self.code for code, _ in edns.options)
-        if (self.action == "append" and there) or (self.action == "replace" and not there):
-            return query, None
-        kept = tuple(option for option in edns.options if option[0] != self.code)
-        options = (*kept, (self.code, self.make(query)))
+        wanted = {"append": not there, "replace": there, "unset": there}
+        if not wanted.get(self.action, True):
+            return None
+        options = tuple(option for option in edns.options if option[0] != self.code)
+        if self.action != "unset":
+            options += ((self.code, self.make(query)),)
         return replace(query, edns=replace(edns, options=options)), None
 
 
