@@ -9,6 +9,7 @@ import msgspec
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError
 
+from netemu.api.depth import DEEPEST, is_too_deep
 from netemu.api.kind import Object
 from netemu.errors import ApiError
 
@@ -57,13 +58,21 @@ def media_type(request: web.BaseRequest) -> str:
 
 
 def decode(data: bytes, media: str) -> Any:
-    """The body as JSON values. Without a Content-Type it is JSON."""
+    """The body as JSON values, of a bearable depth. Without a Content-Type it is JSON."""
+    found = _decoded(data, media)
+    flow = data[:1] in b"{["  # whose levels can be counted without a look at the values
+    if not (flow and data.count(b"{") + data.count(b"[") <= DEEPEST) and is_too_deep(found):
+        raise ApiError("BadRequest", f"the request body is nested deeper than {DEEPEST} levels")
+    return found
+
+
+def _decoded(data: bytes, media: str) -> Any:
     if media in (JSON, "", "text/plain", "application/x-www-form-urlencoded") or media.endswith(
         "+json"
     ):
-        return decode_json(data)
+        return _decode_json(data)
     if media in (YAML, "text/yaml", "application/x-yaml") or media.endswith("+yaml"):
-        return decode_yaml(data)
+        return _decode_yaml(data)
     if media == PROTOBUF:
         return _protobuf(data)
     message = (
@@ -81,19 +90,19 @@ def decode_object(data: bytes, media: str) -> Object:
     return found
 
 
-def decode_json(data: bytes) -> Any:
+def _decode_json(data: bytes) -> Any:
     try:
         return _decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ApiError("BadRequest", f"the request body is not valid JSON: {error}") from error
 
 
-def decode_yaml(data: bytes) -> Any:
+def _decode_yaml(data: bytes) -> Any:
     """One YAML document, or JSON."""
     if data[:1] in b"{[" and data:
         try:
             return _decode(data)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             pass  # YAML's flow style looks much the same
     from netemu.apiserver.http import yamlbody  # kubectl sends JSON even here
 

@@ -47,6 +47,8 @@ _OBJECT: dict[str, Verb] = {
 }
 QUICK_BYTES = 64 * 1024
 """Larger answers are left to aiohttp, which waits for slow readers."""
+_SEND_SECONDS = 60.0
+"""Until then a client must have taken an answer of known length."""
 _PARTS = ("status", "scale", *PARTS_OF_SPEC)
 """Subresources that are read and written as the object itself is."""
 
@@ -59,9 +61,11 @@ class Handler:
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            return await compressed(request, await self._answer(request))
+            return await sent(await compressed(request, await self._answer(request)), request)
         except ApiError as error:
             return failure(error)
+        except RecursionError:
+            return failure(ApiError("BadRequest", "what was sent is nested too deeply"))
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:
@@ -128,6 +132,20 @@ class Handler:
         if not info.subresource and info.verb not in kind.verbs:
             raise not_allowed()
         return read_metrics if kind in METRICS else verb
+
+
+async def sent(answer: web.StreamResponse, request: web.BaseRequest) -> web.StreamResponse:
+    """`answer`; a large one has been sent when this returns, or the client was too slow for it."""
+    if not isinstance(answer, web.Response) or (answer.content_length or 0) < QUICK_BYTES:
+        return answer
+    try:
+        async with asyncio.timeout(_SEND_SECONDS):
+            await answer.prepare(request)
+            await answer.write_eof()
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()
+    return answer
 
 
 def not_allowed() -> ApiError:

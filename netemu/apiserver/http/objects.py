@@ -134,8 +134,7 @@ async def patch_one(call: Call, kind: Kind) -> web.StreamResponse:
     media = body.media_type(call.http)
     if media not in SUPPORTED:
         raise unsupported(media)
-    data = await body.read(call.http)
-    patch: Any = body.decode_yaml(data) if media == APPLY_PATCH else body.decode_json(data)
+    patch: Any = body.decode(await body.read(call.http), media)
     if info.subresource == "scale":
         done = await update_scale(
             call.ctx, kind, info.namespace, info.name, patch, call.options(), content_type=media

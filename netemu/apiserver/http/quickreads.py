@@ -107,7 +107,8 @@ class QuickProtocol(web.RequestHandler):
             raise ConnectionError("the answer has begun and cannot be replaced")
         error = ApiError("BadRequest", f"the request is not valid HTTP: {_first_line(message)}")
         if isinstance(exc, LineTooLong):
-            error = ApiError("RequestHeaderFieldsTooLarge", _first_line(message), code=431)
+            what = "a line of the request's header is too long"
+            error = ApiError("RequestHeaderFieldsTooLarge", what, code=431)
         response = failure(error)
         response.force_close()
         return response

@@ -7,9 +7,8 @@ from typing import Any
 import msgspec
 import yaml
 
+from netemu.api.depth import DEEPEST
 from netemu.errors import ApiError
-
-_DEEPEST = 500
 
 
 class _Loader(yaml.CSafeLoader):
@@ -31,8 +30,10 @@ def decode(data: bytes) -> Any:
                 raise ApiError("BadRequest", "YAML aliases are not accepted in a request body")
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
-            if depth > _DEEPEST:
-                raise ApiError("BadRequest", "the request body is nested too deeply")
+            if depth > DEEPEST:
+                raise ApiError(
+                    "BadRequest", f"the request body is nested deeper than {DEEPEST} levels"
+                )
         found = yaml.load(data, Loader=_Loader)
         return msgspec.json.decode(msgspec.json.encode(found))
     except (yaml.YAMLError, msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:

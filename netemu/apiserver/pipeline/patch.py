@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from netemu.api import meta, patch, strategic, versions
+from netemu.api.depth import DEEPEST, is_too_deep
 from netemu.api.kind import Kind, Object
 from netemu.apiserver.pipeline.context import PLAIN, Context, Options
 from netemu.apiserver.pipeline.update import modify
@@ -53,7 +54,10 @@ def without_revision(new: Object, old: Object) -> Object:
 def patched(kind: Kind, old: Object, body: Any, content_type: str) -> Object:
     """`old` with the patch applied; may share with both."""
     if content_type == JSON_PATCH:
-        return patch.apply_json_patch(old, body)
+        new = patch.apply_json_patch(old, body)
+        if is_too_deep(new):  # by putting much below what is there
+            raise ApiError("BadRequest", f"the patch nests deeper than {DEEPEST} levels")
+        return new
     if content_type == MERGE_PATCH:
         return patch.apply_merge_patch(old, body)
     if content_type == STRATEGIC_MERGE_PATCH:

@@ -25,6 +25,7 @@ from netemu.apiserver.streams.remote import (
     read_resize,
 )
 from netemu.apiserver.streams.spdy import Session, SpdyError
+from netemu.errors import ApiError
 
 EXEC_PROTOCOLS = ("v5.channel.k8s.io", "v4.channel.k8s.io")
 TUNNEL = "SPDY/3.1+portforward.k8s.io"
@@ -33,9 +34,15 @@ _MOST_MESSAGE = 4 << 20
 
 
 async def accept(request: web.BaseRequest, protocols: tuple[str, ...]) -> web.WebSocketResponse:
-    """Upgrade the connection; the first protocol of the client's that is known is taken."""
+    """Upgrade the connection; the first protocol of the client's that is known is taken.
+
+    ApiError BadRequest when the request's headers do not make a WebSocket.
+    """
     socket = web.WebSocketResponse(protocols=protocols, max_msg_size=_MOST_MESSAGE)
-    await socket.prepare(request)
+    try:
+        await socket.prepare(request)
+    except web.HTTPException as error:
+        raise ApiError("BadRequest", f"unable to upgrade: {error.text}") from error
     return socket
 
 
