@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 
 from netemu.api import meta
 from netemu.api.kind import Kind, Object
@@ -17,13 +18,11 @@ from netemu.errors import ApiError
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
-async def bootstrap(
-    ctx: Context, *, service_ips: tuple[str, ...], endpoint: str = "", endpoint_port: int = 6443
-) -> None:
-    """Make what is missing. `endpoint`: the address where pods find the API server, once known."""
+async def bootstrap(ctx: Context, *, service_ip: str) -> None:
+    """Make what is missing."""
     for name in NAMESPACES:
         await _ensure(ctx, "namespaces", {"metadata": {"name": name}})
-    await _ensure(ctx, "services", _service(service_ips[0]))
+    await _ensure(ctx, "services", _service(service_ip))
     for plural, objects in (
         ("clusterroles", cluster_roles()),
         ("clusterrolebindings", cluster_role_bindings()),
@@ -33,14 +32,12 @@ async def bootstrap(
     if ctx.registry.find("scheduling.k8s.io", "v1", "priorityclasses") is not None:
         for name, value in SYSTEM_CLASSES.items():
             await _ensure(ctx, "priorityclasses", {"metadata": {"name": name}, "value": value})
-    if endpoint:
-        await point_service(ctx, endpoint, endpoint_port)
 
 
-async def point_service(ctx: Context, address: str, port: int) -> None:
-    """Let the `kubernetes` Service lead to `address`."""
-    await _ensure(ctx, "endpoints", _endpoints(address, port), replace=True)
-    await _ensure(ctx, "endpointslices", _slice(address, port), replace=True)
+async def point_service(ctx: Context, addresses: Sequence[str], port: int) -> None:
+    """Let the `kubernetes` Service lead to `addresses`, where the API servers are."""
+    await _ensure(ctx, "endpoints", _endpoints(addresses, port), replace=True)
+    await _ensure(ctx, "endpointslices", _slice(addresses, port), replace=True)
 
 
 async def _ensure(ctx: Context, plural: str, obj: Object, *, replace: bool = False) -> None:
@@ -77,23 +74,23 @@ def _service(address: str) -> Object:
     }
 
 
-def _endpoints(address: str, port: int) -> Object:
+def _endpoints(addresses: Sequence[str], port: int) -> Object:
     labels = {"endpointslice.kubernetes.io/skip-mirror": "true"}
     ports = [{"name": "https", "port": port, "protocol": "TCP"}]
     return {
         "metadata": {"name": "kubernetes", "namespace": "default", "labels": labels},
-        "subsets": [{"addresses": [{"ip": address}], "ports": ports}],
+        "subsets": [{"addresses": [{"ip": each} for each in addresses], "ports": ports}],
     }
 
 
-def _slice(address: str, port: int) -> Object:
+def _slice(addresses: Sequence[str], port: int) -> Object:
     return {
         "metadata": {
             "name": "kubernetes",
             "namespace": "default",
             "labels": {"kubernetes.io/service-name": "kubernetes"},
         },
-        "addressType": "IPv6" if ":" in address else "IPv4",
-        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "addressType": "IPv6" if ":" in addresses[0] else "IPv4",
+        "endpoints": [{"addresses": [each], "conditions": {"ready": True}} for each in addresses],
         "ports": [{"name": "https", "port": port, "protocol": "TCP"}],
     }

@@ -21,12 +21,13 @@ from netemu.apiserver.collection import Collection
 from netemu.apiserver.registry import Registry, key_of, prefix_of
 from netemu.apiserver.watcher import Change, Entry, Selection, Watcher
 from netemu.errors import ApiError
-from netemu.store.protocol import CompactedError, Event, Store, StoreError
+from netemu.store.protocol import CompactedError, Event, Row, Store, StoreError
 
 log = logging.getLogger(__name__)
 
 _decode = msgspec.json.Decoder().decode
 Listener = Callable[[Kind, Change], None]
+_RETRY_SECONDS = 0.5
 
 
 class Cache:
@@ -35,36 +36,82 @@ class Cache:
     def __init__(self, store: Store, registry: Registry) -> None:
         self._store, self._registry = store, registry
         self._collections: dict[str, Collection] = {}
-        self._unclaimed: dict[str, tuple[Entry, Kind | None]] = {}  # of kinds not (yet) served
+        self._unclaimed: dict[str, Entry] = {}  # of kinds not (yet) served
         self._listeners: list[Listener] = []
         self._waiting: list[tuple[int, int, asyncio.Future[None]]] = []
         self._order = itertools.count()
+        self._early: list[Event] | None = []  # a shared store may move on while we read it
+        self._lost = asyncio.Event()
         self.revision = 0
 
     async def open(self) -> None:
         """Load everything and follow."""
         for kind in self._registry.kinds():
             self.add_kind(kind)
-        early: list[Event] = []  # an etcd shared with others may move on while we read
-        watch = self._store.watch("/registry/", early.extend)
+        self._store.watch("/registry/", self._deliver, self._missed)
         found = await self._store.range("/registry/")
         with _without_garbage_collection():
             for row in found.rows:
-                entry = _entry(_decode(row.value), row.mod_rev, row.create_rev)
-                self._load(row.key, entry)
-        for collection in self._collections.values():
-            collection.floor = found.revision
-        self.revision = found.revision
-        watch.cancel()
-        self._store.watch("/registry/", self._deliver)
-        self._deliver([event for event in early if event.revision > found.revision])
+                self._load(row)
+        self._go_on(found.revision)
 
-    def _load(self, key: str, entry: Entry) -> None:
-        kind = self._registry.of_key(key)
-        if kind is None:
-            self._unclaimed[key] = (entry, None)
-        else:
-            self.of(kind).load(entry)
+    def _load(self, row: Row) -> None:
+        kind = self._registry.of_key(row.key)
+        if kind is not None:
+            self.of(kind).load(_entry_of(row))
+        elif _is_object(row.value):
+            self._unclaimed[row.key] = _entry_of(row)
+
+    def _go_on(self, revision: int) -> None:
+        """Everything up to `revision` is here; what came meanwhile follows."""
+        for collection in self._collections.values():
+            collection.forget_changes(revision)
+        self.revision = revision
+        early, self._early = self._early or [], None
+        self._deliver([event for event in early if event.revision > revision])
+
+    def _missed(self) -> None:
+        if self._early is None:
+            self._early = []
+        self._lost.set()
+
+    async def run(self) -> None:
+        """Until cancelled: read everything anew when the store lost events."""
+        while True:
+            await self._lost.wait()
+            self._lost.clear()
+            try:
+                await self._reload()
+            except StoreError as error:
+                log.warning("cannot read anew", extra={"kv": {"error": str(error)}})
+                self._lost.set()
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _reload(self) -> None:
+        """Bring all collections to what is there now. Watches end: their clients list again."""
+        found = await self._store.range("/registry/")
+        present = {row.key: row for row in found.rows}
+        news: list[tuple[Kind, Change]] = []
+        for collection in self._collections.values():
+            prefix = prefix_of(collection.kind)
+            rows = [present.pop(key) for key in tuple(present) if key.startswith(prefix)]
+            there = {row.key for row in rows}
+            gone = [key for key in self._keys(collection) if key not in there]
+            changes = [collection.removed(key, found.revision) for key in gone]
+            changes += [collection.put(_entry_of(row)) for row in rows if collection.is_news(row)]
+            news += [(collection.kind, change) for change in changes if change is not None]
+            for watcher in tuple(collection.dispatch):
+                watcher.stop(expired(watcher.revision, found.revision))
+        others = (row for row in present.values() if _is_object(row.value))
+        self._unclaimed = {row.key: _entry_of(row) for row in others}
+        for kind, change in news:
+            self._tell(kind, change)
+        self._go_on(found.revision)
+
+    def _keys(self, collection: Collection) -> list[str]:
+        kind = collection.kind
+        objects = (entry.object["metadata"] for entry in collection.entries())
+        return [key_of(kind, found.get("namespace", ""), found["name"]) for found in objects]
 
     def add_kind(self, kind: Kind) -> None:
         """Serve `kind`, with what the store already has of it; or serve it in a new shape."""
@@ -75,7 +122,7 @@ class Cache:
             collection = self._collections[prefix] = Collection(kind)
             collection.floor = self.revision
             for key in [key for key in self._unclaimed if key.startswith(prefix)]:
-                collection.load(self._unclaimed.pop(key)[0])
+                collection.load(self._unclaimed.pop(key))
 
     def remove_kind(self, kind: Kind) -> None:
         """Stop serving `kind`; its watches end."""
@@ -95,6 +142,9 @@ class Cache:
         self._listeners.append(listener)
 
     def _deliver(self, events: Sequence[Event]) -> None:
+        if self._early is not None:
+            self._early += events
+            return
         for event in events:
             self._apply(event)
             self.revision = event.revision
@@ -120,11 +170,7 @@ class Cache:
 
     def _announce(self, kind: Kind, collection: Collection, change: Change) -> None:
         """Tell listeners and watchers. A defect in one must not keep the commit from the others."""
-        for listener in self._listeners:
-            try:
-                listener(kind, change)
-            except Exception:
-                log.exception("a listener failed", extra={"kv": {"revision": change.revision}})
+        self._tell(kind, change)
         try:
             collection.dispatch.offer(change)
         except Exception:
@@ -132,12 +178,18 @@ class Cache:
             for watcher in tuple(collection.dispatch):  # who may have missed it lists again
                 watcher.stop(expired(change.revision, change.revision))
 
+    def _tell(self, kind: Kind, change: Change) -> None:
+        for listener in self._listeners:
+            try:
+                listener(kind, change)
+            except Exception:
+                log.exception("a listener failed", extra={"kv": {"revision": change.revision}})
+
     def _keep_unclaimed(self, event: Event) -> None:
-        if event.value is None:
-            self._unclaimed.pop(event.key, None)
-        else:
+        self._unclaimed.pop(event.key, None)
+        if event.value is not None and _is_object(event.value):
             entry = _entry(_decode(event.value), event.revision, event.create_rev)
-            self._unclaimed[event.key] = (entry, None)
+            self._unclaimed[event.key] = entry
 
     async def reach(self, revision: int, timeout: float = 5.0) -> None:
         """Wait until the change that made `revision` is here."""
@@ -215,6 +267,21 @@ def _without_garbage_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
+
+
+def _is_object(value: bytes) -> bool:
+    """Whether it can be an object of a kind to come; others may keep other things here."""
+    return value.startswith(b"{") and b'"metadata"' in value
+
+
+def _entry_of(row: Row) -> Entry:
+    try:
+        return _entry(_decode(row.value), row.mod_rev, row.create_rev)
+    except (msgspec.DecodeError, KeyError, TypeError) as error:
+        raise StoreError(
+            f"{row.key}: not an object in JSON: {error}",
+            hint="another program writes here; choose another --etcd-prefix",
+        ) from error
 
 
 def _entry(obj: Object, revision: int, create_rev: int) -> Entry:

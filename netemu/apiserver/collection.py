@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from netemu.api.kind import Kind
 from netemu.apiserver.dispatch import Dispatch
 from netemu.apiserver.watcher import Change, Entry, Selection
+from netemu.store.protocol import Row
 
 REMEMBERED = 2000
 """Changes kept in memory for watches that start in the past; older ones are in the store."""
@@ -72,6 +73,17 @@ class Collection:
         if len(self._changes) > REMEMBERED:
             self.floor = self._changes.popleft().revision
         return change
+
+    def forget_changes(self, revision: int) -> None:
+        """All that led to `revision` is only in the store, if anywhere."""
+        self._changes.clear()
+        self.floor = revision
+
+    def is_news(self, row: Row) -> bool:
+        """Whether `row` of this collection is not what is filed."""
+        *_, namespace, name = row.key.split("/")
+        entry = self.get(namespace if self.kind.namespaced else "", name)
+        return entry is None or entry.revision != row.mod_rev
 
     def since(self, revision: int) -> list[Change]:
         """Changes after `revision`, which must not be below the floor."""

@@ -17,6 +17,7 @@ from netemu.api.metrics import METRICS
 from netemu.apiserver.auth.authenticator import Authenticator
 from netemu.apiserver.auth.gate import Gate
 from netemu.apiserver.auth.pki import Pki
+from netemu.apiserver.auth.sharedkeys import share_keys
 from netemu.apiserver.auth.tokens import Signer
 from netemu.apiserver.auth.user import User
 from netemu.apiserver.bootstrap import bootstrap, point_service
@@ -28,6 +29,7 @@ from netemu.apiserver.http.listeners import Listeners
 from netemu.apiserver.http.tokenrequests import make_token
 from netemu.apiserver.kubeconfig import admin_kubeconfig
 from netemu.apiserver.local import LocalClient
+from netemu.apiserver.members import Member, Members
 from netemu.apiserver.pipeline.context import Context
 from netemu.apiserver.pipeline.quota import charge
 from netemu.apiserver.progress import Progress
@@ -42,9 +44,10 @@ from netemu.apiserver.strategies.service import ServiceStrategy
 from netemu.apiserver.strategies.strategy import Strategy
 from netemu.client.kubelet import KubeletApi
 from netemu.client.usage import UsageSource
-from netemu.config.cluster import ClusterConfig
+from netemu.config.cluster import ClusterConfig, EtcdConfig
 from netemu.errors import ApiError
 from netemu.store.etcd import EtcdStore
+from netemu.store.etcdgateway import Tls
 from netemu.store.protocol import Store
 from netemu.store.sqlite import SqliteStore
 
@@ -56,10 +59,16 @@ def _no_kubelets(node: str) -> KubeletApi:
     raise ApiError("ServiceUnavailable", f'no kubelet of node "{node}" is connected')
 
 
+def etcd_store(config: EtcdConfig) -> EtcdStore:
+    """The etcd that `config` names; not open yet."""
+    tls = Tls(ca=config.ca_file, certificate=config.cert_file, key=config.key_file)
+    return EtcdStore(config.servers, prefix=config.prefix, tls=tls)
+
+
 def _store(config: ClusterConfig, *, fsync: bool) -> Store:
     """The etcd that the cluster shares with others, or SQLite in its data directory."""
-    if config.etcd_servers:
-        return EtcdStore(config.etcd_servers)
+    if config.etcd.servers:
+        return etcd_store(config.etcd)
     return SqliteStore(config.data_dir / "store.db", fsync=fsync)
 
 
@@ -127,15 +136,16 @@ class ApiServer:
         """Open the store and make the objects that every cluster has."""
         if self._opened:
             return
-        await asyncio.to_thread(self._open_keys)
         await self.store.open()
+        if self.store.shared:
+            await share_keys(self.store, self._pki_directory)
+        await asyncio.to_thread(self._open_keys)
         await self.cache.open()
         services = self.registry.find("", "v1", "services")
         if services is not None:
             self._services.follow(self.cache, services)
         self._custom.follow()
-        addresses = (self.config.api_service_ip,)
-        await bootstrap(self.context, service_ips=addresses)
+        await bootstrap(self.context, service_ip=self.config.api_service_ip)
         self._opened = True
 
     def _open_keys(self) -> None:
@@ -178,7 +188,18 @@ class ApiServer:
 
     async def set_endpoint(self, address: str, port: int) -> None:
         """Let the Service `kubernetes` lead to this address, where pods reach the API."""
-        await point_service(self.context, address, port)
+        await point_service(self.context, (address,), port)
+
+    def members(self, me: Member) -> Members:
+        """This server's membership in the cluster that shares its etcd."""
+        assert isinstance(self.store, EtcdStore), "other stores have one server"
+        return Members(self.store, me)
+
+    async def set_members(self, members: Sequence[Member]) -> None:
+        """Let the Service `kubernetes` lead to all of them."""
+        if members:
+            addresses = sorted(member.address for member in members)
+            await point_service(self.context, addresses, members[0].port)
 
     async def run(self, *, ready: asyncio.Event | None = None) -> None:
         """Serve until cancelled; `ready` is set when clients can connect."""
@@ -186,6 +207,7 @@ class ApiServer:
         try:
             async with asyncio.TaskGroup() as group:
                 spawn(group, self.store.run(), name="store")
+                spawn(group, self.cache.run(), name="cache")
                 await self.open()
                 await listeners.open(group)
                 self.port = listeners.port

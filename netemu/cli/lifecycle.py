@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import click
 
@@ -29,7 +29,12 @@ PLURALS = {"dir": "directories", "process": "processes", "netns": "network names
 @click.option("-R", "--recursive", is_flag=True, help="Directories with what is below them.")
 @click.option("--config", "config_file", default="", help="A file with a Cluster document.")
 @click.option("--name", default=None, help="The cluster's name.  [default: netemu]")
-@click.option("--nodes", default=None, help="How many nodes.  [default: 3]")
+@click.option(
+    "--nodes",
+    default=None,
+    metavar="N|NAME,…",
+    help="How many nodes, or their names.  [default: 3]",
+)
 @click.option("--proxy-mode", default=None, help="iptables, nftables, ipvs or flat.")
 @click.option(
     "--pod-subnet",
@@ -47,8 +52,18 @@ PLURALS = {"dir": "directories", "process": "processes", "netns": "network names
     "--etcd-servers",
     default=None,
     metavar="URL[,URL]",
-    help="Keep all objects in this etcd.  [default: a store of its own]",
+    help="Keep all objects in this etcd: one cluster with all who do so below the same prefix."
+    "  [default: a store of its own]",
 )
+@click.option(
+    "--etcd-prefix",
+    default=None,
+    metavar="PATH",
+    help="Where in etcd; another prefix is another cluster.  [default: /registry]",
+)
+@click.option("--etcd-cafile", default=None, metavar="FILE", help="etcd's certificate authority.")
+@click.option("--etcd-certfile", default=None, metavar="FILE", help="Our certificate for etcd.")
+@click.option("--etcd-keyfile", default=None, metavar="FILE", help="The key of that certificate.")
 @click.option("--no-wait", is_flag=True, help="Don't wait for what -f applies.")
 @click.option(
     "--timeout",
@@ -71,6 +86,10 @@ def up(
     pod_subnet: str | None,
     service_subnet: str | None,
     etcd_servers: str | None,
+    etcd_prefix: str | None,
+    etcd_cafile: str | None,
+    etcd_certfile: str | None,
+    etcd_keyfile: str | None,
     no_wait: bool,
     timeout: float,
     dry_run: bool,
@@ -88,6 +107,10 @@ def up(
         "--pod-subnet": pod_subnet,
         "--service-subnet": service_subnet,
         "--etcd-servers": etcd_servers,
+        "--etcd-prefix": etcd_prefix,
+        "--etcd-cafile": etcd_cafile,
+        "--etcd-certfile": etcd_certfile,
+        "--etcd-keyfile": etcd_keyfile,
     }
     config = load(document, source=source, environment=os.environ, flags=flags)
     objects = [manifest for manifest in manifests if not manifest.is_cluster]
@@ -145,27 +168,41 @@ def _apply(config: ClusterConfig, objects: Sequence[Manifest], timeout: float | 
 @click.option("--name", default="", help="Which cluster.")
 @click.option("--all", "everything", is_flag=True, help="All clusters of this machine.")
 @click.option("--keep-data", is_flag=True, help="Keep objects and volumes for the next up.")
+@click.option("--purge", is_flag=True, help="Empty the etcd as well, when no other member lives.")
 @pass_session
-def down(session: Session, /, name: str, everything: bool, keep_data: bool) -> int:
-    """Take a cluster down and prove that nothing is left."""
-    from netemu.cluster import down as cluster_down
+def down(session: Session, /, name: str, everything: bool, keep_data: bool, purge: bool) -> int:
+    """Take a cluster down and prove that nothing is left.
+
+    Objects in an etcd of yours (up --etcd-servers) stay there, for its other members or the next
+    up, apart from this machine's Nodes and their pods.
+    """
     from netemu.cluster import state
 
     if name and everything:
         raise click.UsageError("--name and --all exclude each other")
+    if purge and keep_data:
+        raise click.UsageError("--purge and --keep-data exclude each other")
     _require_root("taking a cluster down")
     names = state.clusters() if everything else [name or _only_cluster(session, state.clusters())]
     if not names:
         print("no cluster on this machine: 0 left")
-    return max((_take_down(each, cluster_down.down, keep_data) for each in names), default=0)
+    return max((_take_down(each, keep_data, purge, everything) for each in names), default=0)
 
 
-def _take_down(name: str, remove: Callable[..., object], keep_data: bool) -> int:
-    from netemu.cluster.down import DownReport
+def _take_down(name: str, keep_data: bool, purge: bool, everything: bool) -> int:
+    from netemu.apiserver.members import MembershipError
+    from netemu.cluster.down import down as take_down
 
-    report = remove(name, keep_data=keep_data)
-    assert isinstance(report, DownReport)
-    return _print_removal(report.name, report.removed, report.left)
+    try:
+        report = take_down(name, keep_data=keep_data, purge=purge)
+    except MembershipError:
+        if not everything:
+            raise
+        report = take_down(name)  # the last of them empties the etcd
+    status = _print_removal(report.name, report.removed, report.left)
+    if report.etcd:
+        print(f"cluster {name}: {report.etcd}", flush=True)
+    return status
 
 
 def _print_removal(name: str, removed: dict[str, int], left: Sequence[str]) -> int:

@@ -8,15 +8,16 @@ through: from then on applied means that packets flow.
 from __future__ import annotations
 
 import asyncio
-import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from netemu.aio import SystemClock, spawn
 from netemu.api import meta
 from netemu.api.kind import Object
 from netemu.api.kinds import DEPLOYMENTS, NODES
 from netemu.apiserver.kubeconfig import write_kubeconfig
+from netemu.apiserver.members import Member, Members, read_members
 from netemu.apiserver.server import ApiServer
 from netemu.client.election import LeaderElection
 from netemu.client.informer import Informer
@@ -24,6 +25,7 @@ from netemu.client.kubelet import KubeletApi
 from netemu.cluster.addons import NAMESPACE, apply_addons
 from netemu.cluster.control import Control
 from netemu.cluster.controllers import Controllers
+from netemu.cluster.membership import LEADER_LEASE, member_of
 from netemu.cluster.node_agent import NodeAgent
 from netemu.cluster.nodes import Nodes
 from netemu.cluster.reboot import forget_readiness
@@ -59,13 +61,23 @@ class ControlPlane:
         )
         self._client = self._server.local_client()
         self._decisions = SharedDecisions()
-        self._nodes = Nodes(config, self._client, self._fabric, self._agent)
+        self._members: Members | None = None
+        self._servers: Sequence[Member] = ()
+        self._nodes = Nodes(config, self._client, self._fabric, self._agent, self._claim)
 
     def _kubelet(self, node: str) -> KubeletApi:
         agent = self._nodes.agents.get(node)
         if agent is None:
-            raise ApiError("ServiceUnavailable", f'node "{node}" has no agent here')
+            raise ApiError("ServiceUnavailable", self._elsewhere(node))
         return agent.kubelet
+
+    def _elsewhere(self, node: str) -> str:
+        """Why we cannot speak with a node's kubelet."""
+        for member in self._servers:
+            if node in member.nodes:
+                server = f"https://{member.address}:{member.port}"
+                return f'node "{node}" is run by {member}: ask the API server there, {server}'
+        return f'node "{node}" has no agent here'
 
     async def _token(
         self, namespace: str, account: str, audience: str, source: Object, pod: Object
@@ -125,7 +137,11 @@ class ControlPlane:
     async def _open(self, group: asyncio.TaskGroup) -> None:
         ready = asyncio.Event()
         spawn(group, self._server.run(ready=ready), name="api-server")
-        await self._fabric.open()
+        avoid: list[str] = []
+        if self._server.store.shared:  # others' underlays: their nodes must have other addresses
+            await ready.wait()
+            avoid = [member.node_subnet for member in await read_members(self._server.store)]
+        await self._fabric.open(avoid)
         held = await asyncio.to_thread(self._holder.open)
         names = [node.name for node in self._config.nodes]
         await self._fabric.add(names)
@@ -134,13 +150,16 @@ class ControlPlane:
         self._report.step(f"{len(names)} nodes on {self._fabric.node_subnet}")
         await ready.wait()
         if not held:  # whatever pods the store knows of, their networks are gone
-            await forget_readiness(self._client)
+            await forget_readiness(self._client, names)
         self._report.step(f"API on {self._config.api_socket}")
 
     async def _start(self, group: asyncio.TaskGroup) -> None:
         config, address = self._config, self._fabric.serving_address
         await self._server.listen(address, API_PORT)
-        await self._server.set_endpoint(address, API_PORT)
+        if self._server.store.shared:
+            await self._join(group, address)
+        else:
+            await self._server.set_endpoint(address, API_PORT)
         write_kubeconfig(config.run_dir / "kubeconfig", self._server.admin_kubeconfig())
         relay = Relay(address, upstreams=config.upstream_nameservers)
         control = Control(config.run_dir / "control.sock", self._nodes)
@@ -152,6 +171,29 @@ class ControlPlane:
         spawn(group, control.run(), name="control")
         await self._nodes.registered.wait()  # before, all resolvers would land on the first node
         await apply_addons(self._client, config)
+
+    async def _join(self, group: asyncio.TaskGroup, address: str) -> None:
+        """Become one of the cluster's servers, unless another has our nodes or other settings."""
+        me = replace(
+            member_of(self._config),
+            address=address,
+            port=API_PORT,
+            node_subnet=self._fabric.node_subnet,
+        )
+        self._members = self._server.members(me)
+        await self._members.join()
+        spawn(group, self._members.run(self._met), name="members")
+
+    async def _met(self, members: Sequence[Member]) -> None:
+        """Lead the Service `kubernetes` to all servers, and our nodes towards theirs."""
+        self._servers = members
+        await self._server.set_members(members)
+        others = [member.node_subnet for member in members if member.address]
+        await self._fabric.set_peers(each for each in others if each != self._fabric.node_subnet)
+
+    async def _claim(self, names: Sequence[str]) -> None:
+        if self._members is not None:
+            await self._members.set_nodes(names)
 
     async def _control(self) -> None:
         """Controllers and scheduler: in one cluster's daemon only, where several share an etcd."""
@@ -165,12 +207,11 @@ class ControlPlane:
                 metrics=self._usage,
             ).run()
 
-        if not self._config.etcd_servers:
+        if self._members is None:
             await lead()
             return
-        identity = f"{socket.gethostname()}_{self._config.name}"
         election = LeaderElection(
-            self._client, self._clock, name="kube-controller-manager", identity=identity
+            self._client, self._clock, name=LEADER_LEASE, identity=self._members.me.id
         )
         await election.run(lead)
 
@@ -182,7 +223,8 @@ class ControlPlane:
                 spawn(group, nodes.run(), name="wait-nodes"),
                 spawn(group, deployments.run(), name="wait-dns"),
             ]
-            await _until(nodes, lambda: len(_ready_nodes(nodes)) >= len(self._config.nodes))
+            own = {node.name for node in self._config.nodes}
+            await _until(nodes, lambda: own <= _ready_nodes(nodes))
             self._report.step("nodes are Ready")
             if self._config.dns_replicas:
                 await _until(deployments, lambda: _available(deployments, "coredns"))
@@ -200,15 +242,15 @@ async def _until(informer: Informer, condition: Callable[[], bool]) -> None:
         await changed.wait()
 
 
-def _ready_nodes(nodes: Informer) -> list[str]:
-    return [
+def _ready_nodes(nodes: Informer) -> set[str]:
+    return {
         meta.name(node)
         for node in nodes.objects.values()
         if any(
             condition["type"] == "Ready" and condition["status"] == "True"
             for condition in (node.get("status") or {}).get("conditions") or ()
         )
-    ]
+    }
 
 
 def _available(deployments: Informer, name: str) -> bool:

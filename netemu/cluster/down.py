@@ -10,6 +10,7 @@ import shutil
 from dataclasses import dataclass
 
 from netemu.cluster import state
+from netemu.cluster.membership import leave, require_alone
 from netemu.config import ClusterConfig
 from netemu.errors import NetemuError
 from netemu.node import cleanup, processes
@@ -24,23 +25,41 @@ class DownReport:
     name: str
     removed: dict[str, int]
     left: tuple[str, ...]
+    etcd: str = ""
+    """What became of the objects in an etcd that others may share."""
 
 
-def down(name: str, *, keep_data: bool = False) -> DownReport:
-    """Take cluster `name` away. `keep_data` keeps the store and the volumes for the next `up`."""
+def down(name: str, *, keep_data: bool = False, purge: bool = False) -> DownReport:
+    """Take cluster `name` away. `keep_data` keeps the store and the volumes for the next `up`.
+
+    In an etcd, objects stay, apart from this machine's Nodes and their pods. `purge` removes those
+    as well; MembershipError, and nothing is touched, while other members use them.
+    """
     if name not in state.clusters():
         raise state.NoSuchCluster(name)
     with state.lock(name):
-        return remove(ClusterConfig(name=name), keep_data=keep_data)
+        config = _settings(name)
+        if purge:
+            require_alone(config)
+        return remove(config, keep_data=keep_data, purge=purge)
 
 
-def remove(config: ClusterConfig, *, keep_data: bool) -> DownReport:
+def _settings(name: str) -> ClusterConfig:
+    """What it was made with, or as much of it as a broken file leaves: removal needs the name."""
+    try:
+        return state.load_config(name)
+    except NetemuError:
+        return ClusterConfig(name=name)
+
+
+def remove(config: ClusterConfig, *, keep_data: bool, purge: bool = False) -> DownReport:
     """The same under a lock that the caller holds."""
     running = state.daemon(config.name)
     if running is not None and keep_data:
         processes.end([running], grace=DAEMON_GRACE)
     elif running is not None:  # nothing of what it would put in order is going to be kept
         processes.kill([running])
+    etcd = leave(config, keep_data=keep_data, purge=purge) if config.etcd.servers else ""
     if keep_data:
         state.keep_config(config)
     report = cleanup.clean(config.run_dir)
@@ -51,17 +70,8 @@ def remove(config: ClusterConfig, *, keep_data: bool) -> DownReport:
             left.append(f"dir {config.data_dir}")
         else:
             report.count("dir")
-    _drop_empty(config)
-    return DownReport(name=config.name, removed=report.removed, left=tuple(left))
-
-
-def _drop_empty(config: ClusterConfig) -> None:
-    """Our own parent directories go with the last cluster."""
-    for parent in (config.run_dir.parent, config.data_dir.parent):
-        try:
-            parent.rmdir()
-        except OSError:
-            continue  # another cluster's, or never made
+    state.forget(config)
+    return DownReport(name=config.name, removed=report.removed, left=tuple(left), etcd=etcd)
 
 
 def clean(*, dry_run: bool = False) -> list[DownReport]:

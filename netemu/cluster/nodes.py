@@ -8,7 +8,7 @@ so that a new daemon starts the same nodes.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 
@@ -24,15 +24,23 @@ from netemu.node.fabric import Fabric
 from netemu.node.machine import Machine
 
 MakeAgent = Callable[[NodeConfig, Machine], NodeAgent]
+Claim = Callable[[Sequence[str]], Awaitable[None]]
+"""Told which nodes are ours from now on; MembershipError when another server has one of them."""
 
 
 class Nodes:
     """`config` is what is true now; `run` owns every agent's task."""
 
     def __init__(
-        self, config: ClusterConfig, client: ApiClient, fabric: Fabric, make_agent: MakeAgent
+        self,
+        config: ClusterConfig,
+        client: ApiClient,
+        fabric: Fabric,
+        make_agent: MakeAgent,
+        claim: Claim,
     ) -> None:
         self.config = config
+        self._claim = claim
         self._client, self._fabric, self._make_agent = client, fabric, make_agent
         self.agents: dict[str, NodeAgent] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
@@ -79,6 +87,7 @@ class Nodes:
         """A new machine on the underlay that joins the cluster."""
         if any(other.name == node.name for other in self.config.nodes):
             raise ConfigError([f'node "{node.name}" exists already'])
+        await self._claim([*(other.name for other in self.config.nodes), node.name])
         await self._fabric.add([node.name])
         self._save((*self.config.nodes, node))
         self._start(node)
@@ -94,6 +103,7 @@ class Nodes:
             await agent.dismantle()
         await self._fabric.remove(name)
         self._save(tuple(other for other in self.config.nodes if other is not node))
+        await self._claim([other.name for other in self.config.nodes])
 
     async def stop(self, name: str) -> None:
         """As if somebody pulled the plug of its network and of its kubelet."""

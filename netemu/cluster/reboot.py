@@ -7,6 +7,8 @@ https://github.com/kubernetes/kubernetes/blob/master/pkg/controller/nodelifecycl
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from netemu.api import meta
 from netemu.api.kind import Object, Resource
 from netemu.api.kinds import NODES, PODS
@@ -16,12 +18,13 @@ _POD = {"Ready": "False", "ContainersReady": "False"}
 _NODE = {"Ready": "Unknown"}
 
 
-async def forget_readiness(client: ApiClient) -> int:
-    """Mark every node unknown and every pod not ready; how many objects were changed."""
+async def forget_readiness(client: ApiClient, names: Collection[str]) -> int:
+    """Mark these nodes unknown and their pods not ready; how many objects were changed."""
     changed = 0
     for resource, statuses in ((NODES, _NODE), (PODS, _POD)):
         for obj in (await client.list(resource)).items:
-            wanted = unready(obj, statuses)
+            node = meta.name(obj) if resource is NODES else obj["spec"].get("nodeName")
+            wanted = unready(obj, statuses) if node in names else None
             if wanted is not None:
                 await _write(client, resource, wanted)
                 changed += 1

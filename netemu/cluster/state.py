@@ -75,6 +75,13 @@ def lock(name: str) -> AbstractContextManager[None]:
     return machine_lock(RUN_ROOT / name)
 
 
+def forget(config: ClusterConfig) -> None:
+    """Drop empty directories; those above the cluster's go with the last one."""
+    for directory in (config.run_dir, config.run_dir.parent, config.data_dir.parent):
+        with suppress(OSError):  # another cluster's, or never made
+            directory.rmdir()
+
+
 def record_daemon(config: ClusterConfig, pid: int) -> None:
     """Remember the daemon, in the ledger first."""
     process = Process.of(pid)

@@ -19,6 +19,7 @@ import msgspec
 
 from netemu.cluster import state
 from netemu.cluster.down import remove
+from netemu.cluster.membership import require_fit
 from netemu.cluster.preflight import check_space
 from netemu.config import ClusterConfig
 from netemu.errors import NetemuError
@@ -60,6 +61,8 @@ def up(config: ClusterConfig, *, progress: Progress = lambda text: None) -> UpRe
         elif kept is not None:
             config = kept
             progress(f'cluster "{config.name}" comes back with the data and settings it had')
+        if not adopted:
+            _require_fit(config)
         try:
             if not adopted:
                 state.save_config(config)
@@ -74,6 +77,14 @@ def up(config: ClusterConfig, *, progress: Progress = lambda text: None) -> UpRe
             seconds=float(details.pop("seconds", 0.0)),
             details=details,
         )
+
+
+def _require_fit(config: ClusterConfig) -> None:
+    try:
+        require_fit(config)
+    except BaseException:
+        state.forget(config)
+        raise
 
 
 def _start(config: ClusterConfig, progress: Progress) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from netemu.config.cluster import (
     ClusterConfig,
+    EtcdConfig,
     HostConfig,
     ImageConfig,
     NodeConfig,
@@ -11,6 +12,7 @@ from netemu.config.cluster import (
 
 __all__ = [
     "ClusterConfig",
+    "EtcdConfig",
     "HostConfig",
     "ImageConfig",
     "NodeConfig",

@@ -73,6 +73,18 @@ class TimingConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class EtcdConfig:
+    """kube-apiserver's --etcd-… flags. No `servers`: the cluster has a store of its own."""
+
+    servers: tuple[str, ...] = ()
+    """Client URLs of one etcd. All who use it with one prefix are one cluster."""
+    prefix: str = "/registry"
+    ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClusterConfig:
     """Everything a cluster is told before it starts."""
 
@@ -107,8 +119,7 @@ class ClusterConfig:
     """Where the resolver sends outside names; empty: this machine's own nameservers."""
     api_port: int = 0
     """Loopback port of the API; 0: a free one."""
-    etcd_servers: tuple[str, ...] = ()
-    """Client URLs of an etcd, which several API servers may share; empty: a store of its own."""
+    etcd: EtcdConfig = EtcdConfig()
     pod_namespace_names: bool = True
     """Whether pods' namespaces have names below /run/netns, for `ip netns`."""
     timing: TimingConfig = TimingConfig()

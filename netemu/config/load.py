@@ -15,6 +15,7 @@ at once, each with the field, the variable or the flag that it came from.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -24,6 +25,7 @@ from netemu.config.cluster import (
     OVERLAY_BACKENDS,
     PROXY_MODES,
     ClusterConfig,
+    EtcdConfig,
     HostConfig,
     ImageConfig,
     NodeConfig,
@@ -53,6 +55,10 @@ ENVIRONMENT = {
     "NETEMU_DNS_UPSTREAMS": "dns.upstreams",
     "NETEMU_API_PORT": "api.port",
     "NETEMU_ETCD_SERVERS": "etcd.external.endpoints",
+    "NETEMU_ETCD_PREFIX": "etcd.external.prefix",
+    "NETEMU_ETCD_CAFILE": "etcd.external.caFile",
+    "NETEMU_ETCD_CERTFILE": "etcd.external.certFile",
+    "NETEMU_ETCD_KEYFILE": "etcd.external.keyFile",
     "NETEMU_STRICT_IMAGES": "strictImages",
 }
 """Variables and the fields that they set."""
@@ -64,6 +70,10 @@ FLAGS = {
     "--pod-subnet": "networking.podSubnet",
     "--service-subnet": "networking.serviceSubnet",
     "--etcd-servers": "etcd.external.endpoints",
+    "--etcd-prefix": "etcd.external.prefix",
+    "--etcd-cafile": "etcd.external.caFile",
+    "--etcd-certfile": "etcd.external.certFile",
+    "--etcd-keyfile": "etcd.external.keyFile",
 }
 
 
@@ -108,7 +118,9 @@ def _set(raw: dict[str, Any], path: str, value: Any, origins: dict[str, str], or
         if not isinstance(raw.get(parent), dict):
             raw[parent] = {}
         raw = raw[parent]
-    if last == "nodes" and isinstance(raw.get(last), list):
+    if last == "nodes" and "," in str(value):
+        value = [{"name": name.strip()} for name in value.split(",") if name.strip()]
+    elif last == "nodes" and isinstance(raw.get(last), list):
         value = _resized(raw[last], value)
     raw[last] = value
     origins.pop(path, None)
@@ -157,7 +169,7 @@ def _cluster(top: Section) -> ClusterConfig:
         dns_replicas=dns.integer("replicas", default.dns_replicas, 0, 100),
         upstream_nameservers=dns.texts("upstreams"),
         api_port=api.integer("port", default.api_port, 0, 65535),
-        etcd_servers=_etcd_servers(top.section("etcd")),
+        etcd=_etcd(top.section("etcd")),
         pod_namespace_names=top.flag("podNamespaceNames", default.pod_namespace_names),
         timing=_timing(top.section("timing")),
     )
@@ -265,16 +277,50 @@ def _domain(networking: Section, default: str) -> str:
     return default
 
 
-def _etcd_servers(etcd: Section) -> tuple[str, ...]:
-    """kubeadm's `etcd.external.endpoints`; the gateway of etcd is spoken to without TLS."""
+def _etcd(etcd: Section) -> EtcdConfig:
+    """kubeadm's `etcd.external`, and the prefix, which kubeadm leaves to kube-apiserver's flags."""
     external = etcd.section("external")
+    known = len(external.problems.found)
     urls = external.texts("endpoints")
     for url in urls:
-        if not re.fullmatch(r"http://[^/\s]+:\d+/?", url):
+        if not re.fullmatch(r"https?://[^/\s]+:\d+/?", url):
             external.problem("endpoints", f'"{url}" is not a URL such as http://127.0.0.1:2379')
+    config = EtcdConfig(
+        servers=urls,
+        prefix=_etcd_prefix(external),
+        ca_file=_readable(external, "caFile"),
+        cert_file=_readable(external, "certFile"),
+        key_file=_readable(external, "keyFile"),
+    )
+    if len(external.problems.found) == known:  # what goes together; one problem at a time
+        if bool(config.cert_file) != bool(config.key_file):
+            missing = "keyFile" if config.cert_file else "certFile"
+            external.problem(missing, "is missing: a certificate and its key go together")
+        if config != EtcdConfig() and not urls:
+            external.problem("endpoints", "is missing: say where etcd is")
     external.end()
     etcd.end()
-    return urls
+    return config
+
+
+def _etcd_prefix(external: Section) -> str:
+    prefix = external.text("prefix", EtcdConfig().prefix).rstrip("/")
+    if not re.fullmatch(r"(/[-.\w]+)+", prefix):
+        external.problem("prefix", f'"{prefix}" is not a path such as /registry')
+    elif prefix.startswith(f"{EtcdConfig().prefix}/"):
+        external.problem("prefix", f'"{prefix}" lies inside of another cluster\'s keys')
+    return prefix
+
+
+def _readable(section: Section, name: str) -> str:
+    """A file's absolute path: the daemon runs elsewhere."""
+    text = section.text(name)
+    if not text:
+        return ""
+    path = os.path.abspath(text)
+    if not os.access(path, os.R_OK):
+        section.problem(name, f'"{path}" cannot be read')
+    return path
 
 
 def _port_range(networking: Section, default: tuple[int, int]) -> tuple[int, int]:

@@ -16,7 +16,7 @@ idempotently, which is how it adopts what is there.
 from __future__ import annotations
 
 import errno
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from netemu.config import ClusterConfig
 from netemu.errors import ConfigError, DataplaneError
@@ -56,6 +56,7 @@ class Fabric:
         self._off: set[str] = set()
         self._pool_node = ""
         """The node that load balancers' addresses lead to."""
+        self._peers: set[str] = set()
         self._name = f"{config.name}.fabric"
         self.node_subnet = config.node_subnet
         self.link = machine_link.name_of(config.name)
@@ -82,9 +83,12 @@ class Fabric:
             return (first,)
         return first, node_subnet.ipv6_address(self.node_subnet, first)
 
-    async def open(self) -> None:
-        """Make the fabric, or adopt what a former daemon left, with all its machines."""
-        await self._thread.do(self._open)
+    async def open(self, avoid: Iterable[str] = ()) -> None:
+        """Make the fabric, or adopt what a former daemon left, with all its machines.
+
+        `avoid`: networks that the underlay must not overlap, besides this machine's.
+        """
+        await self._thread.do(self._open, tuple(avoid))
 
     async def add(
         self, names: Mapping[str, str] | list[str] | tuple[str, ...], role: str = NODE
@@ -96,6 +100,10 @@ class Fabric:
     async def remove(self, name: str) -> None:
         """Unplug a machine and delete its namespace. Idempotent."""
         await self._thread.do(self._remove, name)
+
+    async def set_peers(self, networks: Iterable[str]) -> None:
+        """Lead to these other underlays through this machine, which may know a way to them."""
+        await self._thread.do(self._set_peers, set(networks))
 
     async def set_power(self, name: str, on: bool) -> None:
         """Pull or plug the machine's cable: a node that is off is one that nobody reaches."""
@@ -110,14 +118,14 @@ class Fabric:
 
     # everything below runs in a helper thread, one at a time
 
-    def _open(self) -> None:
+    def _open(self, avoid: Sequence[str]) -> None:
         root = self._config.run_dir.parent
         self._owned = {str(e["path"]) for e in self._ledger.entries() if e.kind == "netns"}
         with netns_directory.machine_lock(root):
             netns_directory.prepare(root)
             former = fabric_state.load(self._state, self._config.name)
             self._machines = {machine.name: machine for machine in former.machines}
-            self.node_subnet = former.node_subnet or self._choose_subnet()
+            self.node_subnet = former.node_subnet or self._choose_subnet(avoid)
             self._pool_node = former.pool_node
             self._save()
             self._build_switch()
@@ -135,11 +143,27 @@ class Fabric:
             self._off.add(machine.name)
         self._announce_pool()
 
-    def _choose_subnet(self) -> str:
+    def _set_peers(self, networks: set[str]) -> None:
+        gone, new = self._peers - networks, networks - self._peers
+        own = self._sockets[""]
+        removals = [delete_route(each, SWITCH) for peer in gone for each, _ in self._ways(peer)]
+        own.request(removals, ignore={errno.ESRCH})
+        additions = [(each, via) for peer in sorted(new) for each, via in self._ways(peer)]
+        own.request([add_route(each, SWITCH, gateway=via) for each, via in additions])
+        self._peers = networks
+
+    def _ways(self, peer: str) -> list[tuple[str, str]]:
+        """(network, router) for each family of another underlay."""
+        networks = [peer]
+        if self._dual_stack:
+            networks.append(node_subnet.ipv6_network(peer))
+        return list(zip(networks, self._machine_addresses, strict=True))
+
+    def _choose_subnet(self, avoid: Sequence[str]) -> str:
         if self._config.node_subnet:
             return self._config.node_subnet
         own = [*self._config.pod_subnets, *self._config.service_subnets]
-        return node_subnet.choose([*machine_link.observe_networks(), *own])
+        return node_subnet.choose([*machine_link.observe_networks(), *own, *avoid])
 
     def _underlay(self) -> Underlay:
         networks, routers = [self.node_subnet], [node_subnet.router_address(self.node_subnet)]

@@ -10,6 +10,7 @@ from netemu.store.protocol import (
     Deliver,
     Event,
     FutureRevisionError,
+    Lost,
     Range,
     Row,
     Subscription,
@@ -97,8 +98,8 @@ class MemoryStore:
     def _previous(self, change: Change) -> bytes | None:
         return self._log[change.before.mod_rev].value if change.before else None
 
-    def watch(self, prefix: str, deliver: Deliver) -> Subscription:
-        return self._watches.add(prefix, deliver)
+    def watch(self, prefix: str, deliver: Deliver, lost: Lost | None = None) -> Subscription:
+        return self._watches.add(prefix, deliver, lost)
 
     async def compact(self, revision: int) -> None:
         if revision > self.revision:

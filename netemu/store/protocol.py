@@ -76,7 +76,10 @@ class Txn(NamedTuple):
 
 
 Deliver = Callable[[Sequence[Event]], None]
-"""Gets the events of one commit, in order; sync and quick."""
+"""Gets the events of a commit, in order; none when it touched other keys. Sync and quick."""
+
+Lost = Callable[[], None]
+"""Told that events are missing: a shared store was compacted while it could not be reached."""
 
 
 class Subscription(Protocol):
@@ -123,8 +126,11 @@ class Store(Protocol):
     async def history(self, prefix: str, after: int) -> list[Event]:
         """All events below `prefix` later than revision `after`, up to now, without notes."""
 
-    def watch(self, prefix: str, deliver: Deliver) -> Subscription:
-        """Call `deliver` for every commit from now on that touches keys below `prefix`."""
+    def watch(self, prefix: str, deliver: Deliver, lost: Lost | None = None) -> Subscription:
+        """Call `deliver` for every commit from now on, with what it did below `prefix`.
+
+        After `lost` was called, what is below `prefix` must be read again; `deliver` goes on.
+        """
 
     async def compact(self, revision: int) -> None:
         """Forget what was superseded at or before `revision`."""

@@ -21,6 +21,7 @@ from netemu.store.protocol import (
     Deliver,
     Event,
     FutureRevisionError,
+    Lost,
     Range,
     Subscription,
     Txn,
@@ -162,8 +163,8 @@ class SqliteStore:
         if self._reader.in_transaction:
             self._reader.execute("COMMIT")
 
-    def watch(self, prefix: str, deliver: Deliver) -> Subscription:
-        return self._watches.add(prefix, deliver)
+    def watch(self, prefix: str, deliver: Deliver, lost: Lost | None = None) -> Subscription:
+        return self._watches.add(prefix, deliver, lost)
 
     async def compact(self, revision: int) -> None:
         """In small steps between commits, so that no write waits long."""

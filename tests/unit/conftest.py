@@ -1,52 +1,86 @@
-"""What unit tests of several packages share: an etcd of the test's own."""
+"""What unit tests of several packages share: a wire to an etcd that can be cut."""
 
-import contextlib
-import os
-import shutil
-import socket
-import subprocess
-import time
-import urllib.request
-from collections.abc import Iterator
-from pathlib import Path
+import asyncio
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
 
-@pytest.fixture
-def etcd(tmp_path: Path) -> Iterator[str]:
-    """The client URL of an etcd of the test's own; NETEMU_ETCD may name the program."""
-    program = os.environ.get("NETEMU_ETCD") or shutil.which("etcd")
-    if program is None:
-        pytest.skip("no etcd on this machine: apt install etcd-server")
-    with contextlib.ExitStack() as stack:
-        found = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
-        client, peer = (f"http://127.0.0.1:{one.getsockname()[1]}" for one in found)
-    process = subprocess.Popen(
-        [
-            *(program, "--data-dir", tmp_path / "etcd", "--unsafe-no-fsync", "--name", "test"),
-            *("--listen-client-urls", client, "--advertise-client-urls", client),
-            *("--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer),
-            *("--initial-cluster", f"test={peer}"),
-        ],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    try:
-        _wait_healthy(client)
-        yield client
-    finally:
-        process.kill()
-        process.wait()
+class Wire:
+    """A TCP relay that can be cut, and that can lose answers: what networks do."""
 
+    def __init__(self, port: int) -> None:
+        self._target = port
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._server: asyncio.Server | None = None
+        self.port = 0
+        self.lose: bytes = b""
+        """Lose the answer to the next request that has this in it, and the connection."""
+        self.stall: bytes = b""
+        """From now on, hold back all answers on connections whose request had this in it."""
 
-def _wait_healthy(url: str) -> None:
-    end = time.monotonic() + 20
-    while True:
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    async def join(self) -> None:
+        self._server = await asyncio.start_server(self._relay, "127.0.0.1", self.port)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def cut(self) -> None:
+        """Refuse connections and end those there are."""
+        assert self._server is not None
+        self._server.close()
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _relay(self, near: asyncio.StreamReader, out: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        far, into = await asyncio.open_connection("127.0.0.1", self._target)
+        ends = {out, into}
+        self._writers |= ends
+        asked = bytearray()
+        pumps = (self._pump(near, into, asked, True), self._pump(far, out, asked, False))
         try:
-            with urllib.request.urlopen(f"{url}/health", timeout=1) as answer:
-                if b"true" in answer.read():
-                    return
+            await asyncio.gather(*pumps)
         except OSError:
-            assert time.monotonic() < end, "etcd did not start"
-        time.sleep(0.02)
+            pass
+        finally:
+            for writer in ends:
+                writer.transport.abort()
+            self._writers -= ends
+            self._tasks.discard(task)
+
+    async def _pump(
+        self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, asked: bytearray, near: bool
+    ) -> None:
+        while data := await source.read(1 << 16):
+            if near:
+                asked[:] = data if data.startswith(b"POST") else asked + data
+            elif self.lose and self.lose in asked:
+                self.lose = b""
+                raise OSError("lost")
+            elif self.stall and self.stall in asked:
+                continue
+            sink.write(data)
+            await sink.drain()
+        raise OSError("ended")
+
+
+@pytest.fixture
+async def wire() -> AsyncIterator[Callable[[int], Wire]]:
+    """Makes wires to a port of this machine: `await (wire(port)).join()`."""
+    made: list[Wire] = []
+
+    def make(port: int) -> Wire:
+        made.append(Wire(port))
+        return made[-1]
+
+    yield make
+    for one in made:
+        await one.cut()

@@ -25,10 +25,10 @@ async def make_server() -> AsyncIterator[Callable[..., ApiServer]]:
         async def make(config: ClusterConfig | None = None, **more) -> ApiServer:
             more.setdefault("store", MemoryStore())
             more.setdefault("socket", folder / "api.sock")
+            more.setdefault("pki", folder / "pki")
             tokens = {"somebody": User(name="somebody", groups=("system:authenticated",))}
             server = ApiServer(
                 config or ClusterConfig(),
-                pki=folder / "pki",
                 tokens=tokens,
                 **more,
             )

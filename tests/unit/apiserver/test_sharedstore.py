@@ -8,7 +8,7 @@ import pytest
 
 from netemu.api.kinds import CONFIG_MAPS, SERVICES
 from netemu.apiserver.server import ApiServer
-from netemu.config.cluster import ClusterConfig
+from netemu.config.cluster import ClusterConfig, EtcdConfig
 from netemu.errors import ApiError
 from netemu.store.etcd import EtcdStore
 
@@ -16,7 +16,9 @@ from netemu.store.etcd import EtcdStore
 @pytest.fixture
 async def pair(make_server, etcd: str, tmp_path: Path) -> tuple[ApiServer, ApiServer]:
     config = ClusterConfig(
-        service_subnets=("10.96.0.0/26",), node_port_range=(30000, 30039), etcd_servers=(etcd,)
+        service_subnets=("10.96.0.0/26",),
+        node_port_range=(30000, 30039),
+        etcd=EtcdConfig(servers=(etcd,)),
     )
     made = [
         await make_server(config, store=EtcdStore([etcd]), socket=tmp_path / f"{i}.sock")

@@ -31,12 +31,13 @@ async def test_nodes_become_unknown_and_pods_unready(tmp_path: Path) -> None:
     await client.patch(PODS, "was-ready", "default", {"status": status}, subresource="status")
     await client.patch(NODES, "n", "", {"status": {"conditions": READY[:1]}}, subresource="status")
 
-    assert await forget_readiness(client) == 2
+    assert await forget_readiness(client, ["another"]) == 0
+    assert await forget_readiness(client, ["n"]) == 2
     pod = await client.get(PODS, "was-ready", "default")
     found = {c["type"]: c["status"] for c in pod["status"]["conditions"]}
     assert found == {"Ready": "False", "PodScheduled": "True"}
     assert pod["status"]["containerStatuses"][0]["ready"] is False
     node = await client.get(NODES, "n")
     assert node["status"]["conditions"][0]["status"] == "Unknown"
-    assert await forget_readiness(client) == 0
+    assert await forget_readiness(client, ["n"]) == 0
     await server.close()

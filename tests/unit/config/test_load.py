@@ -242,10 +242,37 @@ def test_the_document_is_not_changed() -> None:
     assert document == {"networking": {"mtu": 1400}}
 
 
+def test_etcd_is_reached_as_kube_apiserver_reaches_it(tmp_path: Path) -> None:
+    files = {name: tmp_path / f"{name}.pem" for name in ("cafile", "certfile", "keyfile")}
+    for file in files.values():
+        file.write_text("pem")
+    flags = {f"--etcd-{name}": str(file) for name, file in files.items()}
+    flags |= {"--etcd-servers": "https://10.0.0.1:2379", "--etcd-prefix": "/clusters/a/"}
+    found = load(flags=flags).etcd
+    assert (found.servers, found.prefix) == (("https://10.0.0.1:2379",), "/clusters/a")
+    assert found.key_file == str(files["keyfile"])
+    for wrong, why in (
+        ({"--etcd-cafile": "/nowhere"}, '--etcd-cafile: "/nowhere" cannot be read'),
+        ({"--etcd-prefix": "registry"}, "--etcd-prefix: .* is not a path such as /registry"),
+        ({"--etcd-prefix": "/registry/a"}, "lies inside of another cluster's keys"),
+        ({"--etcd-keyfile": None}, "keyFile: is missing"),
+        ({"--etcd-servers": None}, "endpoints: is missing: say where etcd is"),
+    ):
+        with pytest.raises(ConfigError, match=why):
+            load(flags=flags | wrong)
+
+
+def test_nodes_may_be_named_in_a_flag() -> None:
+    assert [node.name for node in load(flags={"--nodes": "b-1, b-2"}).nodes] == ["b-1", "b-2"]
+    assert [node.name for node in load(flags={"--nodes": "b-1,"}).nodes] == ["b-1"]
+    with pytest.raises(ConfigError, match='--nodes: "b-1" is already the name of'):
+        load(flags={"--nodes": "b-1,b-1"})
+
+
 def test_etcd_servers_come_as_kubeadm_calls_them_and_as_a_flag() -> None:
     document = {"etcd": {"external": {"endpoints": ["http://10.0.0.1:2379"]}}}
-    assert load(document).etcd_servers == ("http://10.0.0.1:2379",)
+    assert load(document).etcd.servers == ("http://10.0.0.1:2379",)
     flag = {"--etcd-servers": "http://a:2379,http://b:2379"}
-    assert load(document, flags=flag).etcd_servers == ("http://a:2379", "http://b:2379")
+    assert load(document, flags=flag).etcd.servers == ("http://a:2379", "http://b:2379")
     with pytest.raises(ConfigError, match="--etcd-servers: .* is not a URL such as"):
         load(flags={"--etcd-servers": "localhost"})
