@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from netemu.cli import options
 from netemu.cli.discovery import Served
 from netemu.cli.session import Command, Session, pass_session
 from netemu.cli.tabs import align
@@ -13,14 +14,7 @@ from netemu.cli.tabs import align
 @click.option("--namespaced", type=bool, default=None, help="true or false: only such.")
 @click.option("--api-group", default=None, help="Only this group.")
 @click.option("--no-headers", is_flag=True, help="No line of column names.")
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(("", "name", "wide")),
-    default="",
-    help="name, or wide with verbs.",
-)
+@options.output_of("name", "wide", what="wide: with verbs.")
 @pass_session
 def api_resources(
     session: Session,

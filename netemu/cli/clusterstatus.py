@@ -7,6 +7,7 @@ from typing import Any
 
 from netemu.api.kind import Object
 from netemu.cli.api import Api
+from netemu.cli.counts import in_words
 from netemu.cli.failures import ClusterNotRunning
 from netemu.cli.settle import barrier
 from netemu.cli.tabs import align
@@ -111,7 +112,6 @@ def _print(document: dict[str, Any]) -> None:
     if "revision" in document:
         count = len(document["components"])
         print(f"revision {document['revision']} is programmed by all {count} components")
-    owned = ", ".join(f"{count} {kind}" for kind, count in sorted(document["owned"].items()))
-    print(f"owns {owned}")
+    print(f"owns {in_words(dict(sorted(document['owned'].items())))}")
     if not document["daemon"]:
         print(f"try: netemu up --name {document['name']}")

@@ -7,10 +7,11 @@ import click
 from netemu.api.kind import Object
 from netemu.cli.create import create_one
 from netemu.cli.creating import CreateCommand
+from netemu.cli.lazy import Group
 from netemu.cli.session import Session, pass_session
 
 
-@click.group()
+@click.group(cls=Group)
 def service() -> None:
     """Create a Service that selects app=NAME."""
 

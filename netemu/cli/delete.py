@@ -49,14 +49,7 @@ class Deleted(NamedTuple):
 @click.option("--timeout", type=DURATION, default="0", help="How long to wait; 0: very long.")
 @click.option("--ignore-not-found", is_flag=True, help="A missing object is no error.")
 @options.dry_run("Only say what would go.")
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(("", "name")),
-    default="",
-    help="name: TYPE/NAME only.",
-)
+@options.output_of("name", what="TYPE/NAME only.")
 @pass_session
 def delete(
     session: Session,

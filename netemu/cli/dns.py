@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from netemu.cli.failures import CommandFailed, RootNeeded
+from netemu.cli.lazy import Group
 from netemu.cli.session import Command, ObjectCommand, Session, pass_session
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ KINDS = {
 }
 
 
-@click.group()
+@click.group(cls=Group)
 def dns() -> None:
     """Look names up as a pod would, and see why they exist or do not."""
 
@@ -59,7 +60,7 @@ def dns() -> None:
 def serve(
     objects: tuple[Path, ...], corefile: Path | None, listen: tuple[str, ...], workers: int
 ) -> int:
-    """Serve a fixed set of objects over DNS, without a cluster and without root."""
+    """Serve objects from files over DNS, without a cluster."""
     import argparse
 
     from netemu.dns import logging_format
@@ -107,7 +108,9 @@ def query(
     tcp: bool,
     output: str,
 ) -> int:
-    """Look NAME up (A and AAAA, or TYPE) as a pod's resolver does, and show each step.
+    """Look NAME up as a pod's resolver does, and show each step.
+
+    It asks for A and AAAA, or for TYPE.
 
     An address is looked up by its PTR name.
 

@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 import click
 
+from netemu.cli import options
 from netemu.cli.failures import MACHINE
 from netemu.cli.session import Command
 from netemu.cli.tabs import align
@@ -15,7 +16,7 @@ STATE = {True: "ok", False: "MISSING"}
 
 
 @click.command(cls=Command)
-@click.option("-o", "--output", "form", type=click.Choice(("", "json")), default="", help="json.")
+@options.output_of("json", what="For programs.")
 def doctor(form: str) -> int:
     """What this machine offers, and what it lacks. Exit code 3 when no cluster can run here."""
     from netemu.node.capabilities import REQUIRED, probe

@@ -10,6 +10,7 @@ import json
 
 import click
 
+from netemu.cli import options
 from netemu.cli.explaining.describe import document, print_story
 from netemu.cli.explaining.parties import find_sender, find_target
 from netemu.cli.explaining.world import World
@@ -22,7 +23,7 @@ from netemu.cli.session import ObjectCommand, Session, pass_session
 @click.option("--udp", "protocol", flag_value="udp", help="A UDP packet.")
 @click.option("--sctp", "protocol", flag_value="sctp", help="An SCTP packet.")
 @click.option("--all", "everything", is_flag=True, help="Also rules that match and change nothing.")
-@click.option("-o", "--output", "form", type=click.Choice(("", "json")), default="", help="json.")
+@options.output_of("json", what="For programs.")
 @pass_session
 def explain(
     session: Session, /, source: str, target: str, protocol: str | None, everything: bool, form: str

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import click
@@ -23,8 +23,31 @@ class Entry(NamedTuple):
     help: str
 
 
-class LazyGroup(click.Group):
-    """Commands by section; a mistyped name gets a suggestion."""
+class Group(click.Group):
+    """A mistyped name gets a suggestion; one in `elsewhere` is for kubectl."""
+
+    def __init__(self, *args: Any, elsewhere: Collection[str] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._elsewhere = elsewhere
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        known = self.list_commands(ctx)
+        if args and not args[0].startswith("-") and args[0] not in known:
+            advice = self._advice(args[0], known)
+            raise click.UsageError(f"no such command '{args[0]}'{advice}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def _advice(self, word: str, known: Sequence[str]) -> str:
+        if word in self._elsewhere:
+            return f"; kubectl has it: KUBECONFIG=$(netemu kubeconfig --path) kubectl {word} …"
+        near = difflib.get_close_matches(word, known, n=1)
+        return f"; did you mean '{near[0]}'?" if near else ""
+
+
+class LazyGroup(Group):
+    """Commands by section."""
 
     def __init__(
         self, *args: Any, sections: Mapping[str, Mapping[str, Entry]], **kwargs: Any
@@ -43,15 +66,6 @@ class LazyGroup(click.Group):
         module, _, attribute = entry.target.partition(":")
         command: click.Command = getattr(importlib.import_module(f"netemu.cli.{module}"), attribute)
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args and not args[0].startswith("-") and args[0] not in self._entries:
-            near = difflib.get_close_matches(args[0], self._entries, n=1)
-            mean = f"; did you mean '{near[0]}'?" if near else ""
-            raise click.UsageError(f"no such command '{args[0]}'{mean}", ctx)
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         for title, entries in self._sections.items():

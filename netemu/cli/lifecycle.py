@@ -8,14 +8,14 @@ from collections.abc import Sequence
 
 import click
 
+from netemu.cli import options
+from netemu.cli.counts import in_words
 from netemu.cli.durations import DURATION
 from netemu.cli.failures import CommandFailed, RootNeeded
 from netemu.cli.manifests import Manifest, read
 from netemu.cli.progress import Progress
 from netemu.cli.session import DEFAULT_NAME, Command, Session, pass_session
 from netemu.config import ClusterConfig
-
-PLURALS = {"dir": "directories", "process": "processes", "netns": "network namespaces"}
 
 
 @click.command(cls=Command)
@@ -206,12 +206,8 @@ def _take_down(name: str, keep_data: bool, purge: bool, everything: bool) -> int
 
 
 def _print_removal(name: str, removed: dict[str, int], left: Sequence[str]) -> int:
-    counted = ", ".join(
-        f"{count} {kind if count == 1 else PLURALS.get(kind, kind + 's')}"
-        for kind, count in removed.items()
-        if count
-    )
-    print(f"cluster {name}: removed {counted or 'nothing'}; {len(left)} left", flush=True)
+    what = in_words(removed) or "nothing"
+    print(f"cluster {name}: removed {what}; {len(left)} left", flush=True)
     for each in left:
         print(f"  left: {each}", file=sys.stderr)
     return 1 if left else 0
@@ -233,7 +229,7 @@ def _only_cluster(session: Session, known: Sequence[str]) -> str:
 
 @click.command(cls=Command)
 @click.option("--name", default="", help="Which cluster.")
-@click.option("-o", "--output", "form", type=click.Choice(("", "json")), default="", help="json.")
+@options.output_of("json", what="For programs.")
 @pass_session
 def status(session: Session, /, name: str, form: str) -> int:
     """What runs, and how far each node has come. Exit code 1 when the cluster is not ready."""

@@ -70,9 +70,20 @@ SECTIONS = {
 }
 
 
+KUBECTLS = ("attach", "auth", "cp", "debug", "diff", "edit", "events", "kustomize", "replace")
+"""What people know from kubectl and is left to it: the API serves it."""
+
+EPILOG = """\b
+Environment: NETEMU_NAME which cluster, NETEMU_NAMESPACE which namespace.
+Exit codes: 0 done; 1 what was checked is false, or it failed; 2 wrong usage; 3 this machine
+lacks something; 4 a defect of netemu. `exec` passes its command's own code on."""
+
+
 @click.group(
     cls=LazyGroup,
+    elsewhere=KUBECTLS,
     sections=SECTIONS,
+    epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.pass_context

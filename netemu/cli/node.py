@@ -7,6 +7,7 @@ import click
 from netemu.cli.durations import DURATION
 from netemu.cli.failures import CommandFailed
 from netemu.cli.following import follow
+from netemu.cli.lazy import Group
 from netemu.cli.session import Command, Session, pass_session
 from netemu.cli.settle import barrier
 from netemu.cli.targets import Target
@@ -21,7 +22,7 @@ _timeout = click.option(
 )
 
 
-@click.group()
+@click.group(cls=Group)
 def node() -> None:
     """Add, delete, stop and start nodes while the cluster runs."""
 
@@ -68,7 +69,7 @@ def delete(session: Session, /, name: str) -> None:
 @click.argument("name")
 @pass_session
 def stop(session: Session, /, name: str) -> None:
-    """Pull a node's plug; the cluster notices as it would notice a dead machine."""
+    """Pull a node's plug: to the cluster it is a dead machine."""
     _ask(session, "node-stop", name=name)
     print(f"node/{name} stopped")
 

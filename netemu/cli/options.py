@@ -38,6 +38,14 @@ def output(what: str) -> Decorate:
     return click.option("-o", "--output", "form", default="", callback=_checked, help=what)
 
 
+def output_of(*forms: str, what: str) -> Decorate:
+    """`-o FORM`, as the parameter `form`: one of `forms`, or empty."""
+    choice = click.Choice(("", *forms))
+    return click.option(
+        "-o", "--output", "form", type=choice, default="", metavar="|".join(forms), help=what
+    )
+
+
 recursive: Decorate = click.option(
     "-R", "--recursive", is_flag=True, help="Directories with what is below them."
 )

@@ -15,6 +15,7 @@ from typing import Any
 
 import click
 
+from netemu.cli import options
 from netemu.cli.failures import CommandFailed, RootNeeded
 from netemu.cli.matrix import WIDEST, Cell, matrix
 from netemu.cli.neighbours import Forgetful, are_many
@@ -25,14 +26,7 @@ from netemu.cli.session import ObjectCommand, Session, pass_session
 
 @click.command(cls=ObjectCommand)
 @click.option("-l", "--selector", "labels", default="", help="Only pods with these labels.")
-@click.option(
-    "-o",
-    "--output",
-    "form",
-    type=click.Choice(("", "wide", "json")),
-    default="",
-    help="wide: times in milliseconds; json: every pair.",
-)
+@options.output_of("wide", "json", what="wide: times in milliseconds; json: every pair.")
 @click.option(
     "-W",
     "--timeout",

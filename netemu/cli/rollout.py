@@ -14,6 +14,7 @@ from netemu.cli.api import STRATEGIC_MERGE_PATCH
 from netemu.cli.durations import DURATION, WEEK
 from netemu.cli.failures import CommandFailed
 from netemu.cli.following import follow
+from netemu.cli.lazy import Group
 from netemu.cli.readiness import judge
 from netemu.cli.session import ObjectCommand, Session, pass_session
 from netemu.cli.settle import barrier
@@ -27,7 +28,7 @@ RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"
 _resources = click.argument("resources", nargs=-1, required=True, metavar="TYPE NAME | TYPE/NAME…")
 
 
-@click.group()
+@click.group(cls=Group)
 def rollout() -> None:
     """Manage the rollout of deployments, daemonsets and statefulsets."""
 
@@ -51,7 +52,7 @@ def _asked(
 @click.option("--timeout", type=DURATION, default="0", help="How long to wait; 0: very long.")
 @pass_session
 def status(session: Session, /, resources: tuple[str, ...], watch: bool, timeout: float) -> None:
-    """Follow a rollout until it is done, and every node has programmed it."""
+    """Follow a rollout until every node has programmed it."""
     for target in _asked(session, resources):
         session.api.get(target.path)
         _follow_rollout(session, target, timeout or WEEK, watch)

@@ -13,6 +13,7 @@ from netemu.cli.api import STRATEGIC_MERGE_PATCH
 from netemu.cli.create import Creator, create_one
 from netemu.cli.creating import CreateCommand
 from netemu.cli.failures import CommandFailed
+from netemu.cli.lazy import Group
 from netemu.cli.session import ObjectCommand, Session, pass_session
 from netemu.cli.targets import Target
 from netemu.cli.writing import DRY_RUN_NOTES, report
@@ -154,7 +155,7 @@ def _first_port(live: Object) -> int:
     raise CommandFailed("couldn't find port via --port flag or introspection", hint="--port=80")
 
 
-@click.group("set")
+@click.group("set", cls=Group)
 def set_() -> None:
     """Change one feature of objects."""
 

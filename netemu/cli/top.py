@@ -10,6 +10,7 @@ import click
 from netemu.api import quantity
 from netemu.api.kind import Object
 from netemu.cli.failures import CommandFailed
+from netemu.cli.lazy import Group
 from netemu.cli.session import Command, ObjectCommand, Session, pass_session
 from netemu.cli.tabs import align
 from netemu.errors import ApiError
@@ -18,7 +19,7 @@ METRICS = "/apis/metrics.k8s.io/v1beta1"
 MIB = 1024 * 1024
 
 
-@click.group()
+@click.group(cls=Group)
 def top() -> None:
     """CPU and memory of nodes and pods."""
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 
 import click
 
+from netemu.cli import options
 from netemu.cli.failures import ClusterNotRunning
 from netemu.cli.session import Command, Session, pass_session
 from netemu.errors import CapabilityError
@@ -14,7 +15,7 @@ from netemu.errors import CapabilityError
 
 @click.command(cls=Command)
 @click.option("--client", "only_client", is_flag=True, help="Don't ask a cluster.")
-@click.option("-o", "--output", "form", type=click.Choice(("", "json")), default="", help="json.")
+@options.output_of("json", what="For programs.")
 @pass_session
 def version(session: Session, /, only_client: bool, form: str) -> None:
     """Versions of netemu and of the API that a running cluster serves."""

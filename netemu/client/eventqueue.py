@@ -32,7 +32,7 @@ class EventQueue:
 
     def __init__(self, recorder: EventRecorder, clock: Clock) -> None:
         self._recorder, self._clock = recorder, clock
-        self._waiting: deque[tuple[Object, Resource, str, str, str]] = deque()
+        self._waiting: deque[tuple[Object, Resource, str, str, str, float]] = deque()
         self._tokens: OrderedDict[str, tuple[float, float]] = OrderedDict()
         self._wake = asyncio.Event()
         self._newest = 0.0
@@ -50,7 +50,7 @@ class EventQueue:
         """Tell users about `obj`. `type` is Normal or Warning; `routine` may be left out."""
         most = _MOST_ROUTINE if routine else _MOST_WAITING
         if self._spends(meta.uid(obj) or meta.key(obj)) and len(self._waiting) < most:
-            self._waiting.append((obj, resource, type, reason, message))
+            self._waiting.append((obj, resource, type, reason, message, self._clock.now()))
             self._newest = self._clock.monotonic()
             self._wake.set()
 
@@ -76,7 +76,8 @@ class EventQueue:
             self._wake.clear()
             await self._end_of_burst()
             while self._waiting:
-                await self._recorder.event(*self._waiting.popleft())
+                obj, resource, type_, reason, message, at = self._waiting.popleft()
+                await self._recorder.event(obj, resource, type_, reason, message, at=at)
                 await asyncio.sleep(0)  # everybody else goes first
 
     async def _end_of_burst(self) -> None:

@@ -35,25 +35,33 @@ class EventRecorder:
         self._number = itertools.count()  # the clock may stand still between two events
 
     async def event(
-        self, obj: Object, resource: Resource, type: str, reason: str, message: str
+        self,
+        obj: Object,
+        resource: Resource,
+        type: str,
+        reason: str,
+        message: str,
+        *,
+        at: float | None = None,
     ) -> None:
-        """Tell users about `obj`. `type` is Normal or Warning."""
+        """Tell users about `obj`. `type` is Normal or Warning; `at`: when it was, if not now."""
+        at = self._clock.now() if at is None else at
         message = message[:_LONGEST_MESSAGE]
         key = (meta.uid(obj), resource.kind, meta.name(obj), type, reason, message)
         try:
             known = self._known.get(key)
-            if known is None or not await self._count(key, known):
-                made = self._new(obj, resource, type, reason, message)
+            if known is None or not await self._count(key, known, at):
+                made = self._new(obj, resource, type, reason, message, at)
                 self._remember(key, await self._client.create(_EVENTS, made))
         except (ApiError, OSError, EOFError) as error:
             pairs = {"reason": reason, "object": meta.key(obj), "error": str(error)}
             log.debug("event lost", extra={"kv": pairs})
 
-    async def _count(self, key: tuple[str, ...], known: Object) -> bool:
+    async def _count(self, key: tuple[str, ...], known: Object, at: float) -> bool:
         """Count a repeat; False when the event has gone meanwhile."""
         patch = {
             "count": known.get("count", 1) + 1,
-            "lastTimestamp": meta.timestamp(self._clock.now()),
+            "lastTimestamp": meta.timestamp(at),
         }
         name, namespace = meta.name(known), meta.namespace(known)
         try:
@@ -71,16 +79,15 @@ class EventRecorder:
             self._known.popitem(last=False)
 
     def _new(
-        self, obj: Object, resource: Resource, type_: str, reason: str, message: str
+        self, obj: Object, resource: Resource, type_: str, reason: str, message: str, at: float
     ) -> Object:
-        now = self._clock.now()
-        stamp = meta.timestamp(now)
+        stamp = meta.timestamp(at)
         source: dict[str, Any] = {"component": self._component}
         if self._host:
             source["host"] = self._host
         return {
             "metadata": {
-                "name": f"{meta.name(obj)[:230]}.{int(now * 1e9) + next(self._number):x}",
+                "name": f"{meta.name(obj)[:230]}.{int(at * 1e9) + next(self._number):x}",
                 "namespace": meta.namespace(obj) or "default",
             },
             "involvedObject": _reference(obj, resource),

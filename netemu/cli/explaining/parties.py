@@ -60,8 +60,8 @@ def find_target(world: World, text: str, protocol: str) -> Aim:
         if aim is not None:
             return aim
     raise CommandFailed(
-        f'"{word}" is no Service, pod, node, host or address',
-        hint=f"netemu get svc,pods -n {world.session.namespace}",
+        f'"{word}" is no Service, pod, node/NAME, host/NAME or address',
+        hint=f"netemu get svc,pods,nodes -n {world.session.namespace}",
     )
 
 

@@ -123,7 +123,7 @@ def test_removal_is_counted_in_words(capsys: pytest.CaptureFixture[str]) -> None
     removed = {"process": 2, "netns": 1, "dir": 3, "link": 0}
     assert lifecycle._print_removal("c", removed, ()) == 0
     assert capsys.readouterr().out == (
-        "cluster c: removed 2 processes, 1 netns, 3 directories; 0 left\n"
+        "cluster c: removed 2 processes, 1 network namespace, 3 directories; 0 left\n"
     )
     assert lifecycle._print_removal("c", {}, ("netns /run/netns/c.x",)) == 1
     captured = capsys.readouterr()

@@ -40,6 +40,16 @@ def test_mistyped_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -
     assert "did you mean 'apply'?" in capsys.readouterr().err
 
 
+def test_what_is_left_to_kubectl_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["edit", "deploy/web"]) == 2
+    assert "KUBECONFIG=$(netemu kubeconfig --path) kubectl edit" in capsys.readouterr().err
+
+
+def test_a_mistyped_second_word_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["rollout", "statsu", "deploy/web"]) == 2
+    assert "did you mean 'status'?" in capsys.readouterr().err
+
+
 def test_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["get", "--nope"]) == 2
     assert "--nope" in capsys.readouterr().err

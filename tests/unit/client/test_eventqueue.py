@@ -14,9 +14,11 @@ class Recorder:
 
     def __init__(self):
         self.written = []
+        self.times = []
 
-    async def event(self, obj, resource, type, reason, message):
+    async def event(self, obj, resource, type, reason, message, *, at):
         await asyncio.sleep(0)
+        self.times.append(at)
         self.written.append((obj["metadata"]["uid"], message))
 
 
@@ -35,11 +37,14 @@ async def drained(queue, clock):
 async def test_all_are_written_in_order():
     recorder, clock = Recorder(), FakeClock()
     queue = EventQueue(recorder, clock)
+    began = clock.now()
     for number in range(5):
         queue.event(pod("a"), kinds.PODS, "Normal", "Test", str(number))
+        await clock.advance(1)
     assert recorder.written == []
     await drained(queue, clock)
     assert recorder.written == [("a", str(number)) for number in range(5)]
+    assert recorder.times == [began + number for number in range(5)], "when it was, not when written"
 
 
 async def test_one_object_gets_a_burst_and_then_a_trickle():

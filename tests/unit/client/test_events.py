@@ -19,6 +19,9 @@ async def test_repeats_are_counted(client: ApiClient):
     assert failed["involvedObject"]["uid"] == about["metadata"]["uid"]
     assert failed["source"] == {"component": "kubelet", "host": "node-1"}
     assert failed["lastTimestamp"] > failed["firstTimestamp"]
+    await recorder.event(about, CONFIG_MAPS, "Normal", "Earlier", "first", at=clock.now() - 100)
+    named = (await client.list(EVENTS, fields="involvedObject.name=a")).items
+    assert [e["reason"] for e in named] == ["Earlier", "Failed", "Started"], "by name, so by time"
 
 
 async def test_a_deleted_event_is_made_again(client: ApiClient):
