@@ -136,7 +136,10 @@ def test_a_port_that_the_service_lacks(explain: Run) -> None:
 
 def test_what_needs_no_rules_says_so(explain: Run) -> None:
     assert "is headless" in explain("client", "headless").err
-    assert '"nobody" is no Service, pod, node/NAME, host/NAME or address' in explain("client", "nobody").err
+    assert (
+        '"nobody" is no Service, pod, node/NAME, host/NAME or address'
+        in explain("client", "nobody").err
+    )
     assert explain("client", "web:x").code == 2
 
 

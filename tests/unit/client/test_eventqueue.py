@@ -44,7 +44,9 @@ async def test_all_are_written_in_order():
     assert recorder.written == []
     await drained(queue, clock)
     assert recorder.written == [("a", str(number)) for number in range(5)]
-    assert recorder.times == [began + number for number in range(5)], "when it was, not when written"
+    assert recorder.times == [began + number for number in range(5)], (
+        "when it was, not when written"
+    )
 
 
 async def test_one_object_gets_a_burst_and_then_a_trickle():
