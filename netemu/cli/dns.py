@@ -227,17 +227,18 @@ def _of_pod(session: Session, source: str, searches: tuple[str, ...]) -> Resolve
     from netemu.dns.stub import Resolver
     from netemu.node.kubelet.dnsconfig import ResolverFile, compile_resolver
 
-    service = session.api.get("/api/v1/namespaces/kube-system/services/kube-dns")
-    servers = (service["spec"]["clusterIP"],)
     space, slash, name = source.rpartition("/")
     if space in ("node", "nodes", "no", "host", "hosts"):
-        return Resolver(nameservers=servers, searches=searches, ndots=5)
+        service = session.api.get("/api/v1/namespaces/kube-system/services/kube-dns")
+        return Resolver(nameservers=(service["spec"]["clusterIP"],), searches=searches, ndots=5)
     if slash and space not in ("pod", "pods", "po"):
         pod = session.api.get(f"/api/v1/namespaces/{space}/pods/{name}")
     else:
         pod = one_pod(session, source)
-    node = ResolverFile(tuple(_api_addresses(session)))
-    file = compile_resolver(pod, node, cluster_dns=servers, domain=searches[-1]).file
+    host = ResolverFile(tuple(_api_addresses(session)))
+    kubelet = session.api.get(f"/api/v1/nodes/{pod['spec']['nodeName']}/proxy/configz")
+    servers = kubelet["kubeletconfig"]["clusterDNS"]
+    file = compile_resolver(pod, host, cluster_dns=servers, domain=searches[-1]).file
     if not file.nameservers:
         raise CommandFailed(f"pod {source} has no name server in its resolv.conf")
     return Resolver.with_options(file.nameservers, file.searches, file.options)

@@ -209,6 +209,11 @@ def _check_images(config: ClusterConfig, problems: Problems) -> None:
     for index, image in enumerate(config.images):
         if image.rootfs and not os.path.isdir(image.rootfs):
             problems.add(f"images[{index}].rootfs", f'"{image.rootfs}" is not a directory')
+    for index, text in enumerate(config.cluster_dns or ()):
+        try:
+            ip_address(text)
+        except ValueError:
+            problems.add(f"dns.clusterDNS[{index}]", f'"{text}" is not an IP address')
     for index, text in enumerate(config.upstream_nameservers):
         try:
             ip_address(text.rpartition(":")[0] if text.count(":") == 1 else text)

@@ -115,6 +115,8 @@ class ClusterConfig:
     images: tuple[ImageConfig, ...] = ()
     strict_images: bool = False
     dns_replicas: int = 2
+    cluster_dns: tuple[str, ...] | None = None
+    """Name servers of pods with dnsPolicy ClusterFirst; None: the resolver's Service."""
     upstream_nameservers: tuple[str, ...] = ()
     """Where the resolver sends outside names; empty: this machine's own nameservers."""
     api_port: int = 0
@@ -163,6 +165,11 @@ class ClusterConfig:
     def dns_service_ip(self) -> str:
         """kubeadm's choice: the tenth address of the service range."""
         return self._service_ip(10)
+
+    @property
+    def pod_nameservers(self) -> tuple[str, ...]:
+        """The kubelets' clusterDNS; empty: pods get the nodes' own name servers."""
+        return (self.dns_service_ip,) if self.cluster_dns is None else self.cluster_dns
 
     @property
     def api_service_ip(self) -> str:

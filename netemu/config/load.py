@@ -167,6 +167,7 @@ def _cluster(top: Section) -> ClusterConfig:
         images=tuple(_image(each) for each in top.sections("images")),
         strict_images=top.flag("strictImages", default.strict_images),
         dns_replicas=dns.integer("replicas", default.dns_replicas, 0, 100),
+        cluster_dns=dns.texts("clusterDNS") if dns.has("clusterDNS") else None,
         upstream_nameservers=dns.texts("upstreams"),
         api_port=api.integer("port", default.api_port, 0, 65535),
         etcd=_etcd(top.section("etcd")),

@@ -67,7 +67,7 @@ class NodeContext:
 
     def __post_init__(self) -> None:
         self.directory = str(self.config.node_dir(self.node))
-        self.cluster_dns = (self.config.dns_service_ip,)
+        self.cluster_dns = self.config.pod_nameservers
         self.host_ports = HostPorts(self.netns, self.directory)
         self.sandboxes = Batcher(self._add, limit=64)
         self.removals = Batcher(self._remove, limit=1024)

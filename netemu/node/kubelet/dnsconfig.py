@@ -44,6 +44,8 @@ class PodDns:
     file: ResolverFile
     warnings: tuple[tuple[str, str], ...] = field(default=())
     """(reason, message): MissingClusterDNS, DNSConfigForming."""
+    node_warning: tuple[str, str] | None = None
+    """The same of the node, which is what is to be put right."""
 
 
 def parse(text: str) -> ResolverFile:
@@ -71,6 +73,7 @@ def compile_resolver(
     spec = pod["spec"]
     policy = spec.get("dnsPolicy") or "ClusterFirst"
     warnings: list[tuple[str, str]] = []
+    node_warning = None
     if policy == "ClusterFirst" and spec.get("hostNetwork"):
         policy = "Default"
     elif policy == "ClusterFirstWithHostNet":
@@ -79,6 +82,7 @@ def compile_resolver(
         policy = "Default"
         named = f"{meta.name(pod)}_{meta.namespace(pod)}({meta.uid(pod)})"
         warnings.append(("MissingClusterDNS", f'pod: "{named}". {_NO_CLUSTER_DNS}'))
+        node_warning = ("MissingClusterDNS", _NO_CLUSTER_DNS)
     if policy == "None":
         base = ResolverFile()
     elif policy == "Default":
@@ -88,7 +92,7 @@ def compile_resolver(
         own = (f"{space}.svc.{domain}", f"svc.{domain}", domain)
         base = ResolverFile(tuple(cluster_dns), (*own, *host.searches), (_NDOTS,))
     merged = _merge(base, spec.get("dnsConfig") or {})
-    return PodDns(_cut(merged, warnings), tuple(warnings))
+    return PodDns(_cut(merged, warnings), tuple(warnings), node_warning)
 
 
 _NO_CLUSTER_DNS = (

@@ -6,7 +6,7 @@ When a thousand pods start at once, the routine ones (Pulled, Created, Started) 
 from __future__ import annotations
 
 from netemu.api.kind import Object
-from netemu.api.kinds import PODS
+from netemu.api.kinds import NODES, PODS
 from netemu.client.eventqueue import EventQueue
 
 
@@ -22,6 +22,11 @@ class PodEvents:
 
     def warning(self, pod: Object, reason: str, message: str) -> None:
         self._queue.event(pod, PODS, "Warning", reason, message)
+
+    def node_warning(self, node: str, reason: str, message: str) -> None:
+        """About the node itself, whose uid is its name here, as in a real kubelet's events."""
+        about = {"metadata": {"name": node, "uid": node}}
+        self._queue.event(about, NODES, "Warning", reason, message)
 
     async def run(self) -> None:
         """Write events until cancelled."""

@@ -285,6 +285,8 @@ class PodWorker:
         )
         for reason, message in found.warnings:
             self.context.events.warning(self.pod, reason, message)
+        if found.node_warning:
+            self.context.events.node_warning(self.context.node, *found.node_warning)
         host_network = bool(spec.get("hostNetwork"))
         named = self.context.node if host_network else hostname(self.pod)
         own = f"127.0.0.1\tlocalhost\n{self.context.addresses[0]}\t{self.context.node}\n"

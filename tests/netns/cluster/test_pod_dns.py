@@ -166,3 +166,57 @@ def test_more_than_the_limits_is_refused(policies: Any) -> None:
         done = policies.try_run("apply", "-f", "-", stdin=json.dumps(pod))
         assert done.returncode == 1
         assert why in done.stderr
+
+
+@pytest.fixture(scope="module")
+def unserved(make_cluster: Callable[..., Any], tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """A cluster whose kubelets know no cluster DNS, with a pod of each kind that would use it."""
+    file = tmp_path_factory.mktemp("unserved") / "cluster.yaml"
+    file.write_text(
+        "apiVersion: netemu.dev/v1\nkind: Cluster\nnodes: 1\ndns: {clusterDNS: [], replicas: 1}\n"
+    )
+    cluster = make_cluster("unserved", "--config", str(file))
+    container = {"name": "main", "image": "busybox", "command": ["sleep", "infinity"]}
+    for name, spec in (
+        ("first", {}),
+        ("host-first", {"hostNetwork": True, "dnsPolicy": "ClusterFirstWithHostNet"}),
+        ("node", {"dnsPolicy": "Default"}),
+    ):
+        pod = {"kind": "Pod", "apiVersion": "v1", "metadata": {"name": name}}
+        pod["spec"] = {**spec, "containers": [container]}
+        cluster.run("apply", "-f", "-", stdin=json.dumps(pod))
+        cluster.run("wait", f"pod/{name}", "--for=condition=Ready")
+    return cluster
+
+
+def test_without_a_cluster_dns_pods_get_the_nodes_resolver(unserved: Any) -> None:
+    files = [file(unserved, name, "/etc/resolv.conf") for name in ("first", "host-first", "node")]
+    assert files[0] == files[1] == files[2]
+    assert files[0][0].startswith("nameserver 172.30."), "the relay, as the node has it"
+    done = unserved.try_run("dns", "query", "kubernetes.default", "--from", "first")
+    assert done.stdout.startswith(f"glibc: {files[0][0]} search - ndots:1")
+
+
+def test_a_missing_cluster_dns_is_told_of_the_pod_and_of_its_node(unserved: Any) -> None:
+    said = (
+        "kubelet does not have ClusterDNS IP configured and cannot create Pod using "
+        '"ClusterFirst" policy. Falling back to "Default" policy.'
+    )
+    expected = {("Node", "node-1", said)}
+    for name in ("first", "host-first"):
+        uid = unserved.get("pod", name)["metadata"]["uid"]
+        expected.add(("Pod", name, f'pod: "{name}_default({uid})". {said}'))
+    deadline = time.monotonic() + 30
+    while True:
+        events = [
+            each
+            for each in unserved.get("events")["items"]
+            if each["reason"] == "MissingClusterDNS"
+        ]
+        about = [(each["involvedObject"], each["message"]) for each in events]
+        found = {(each["kind"], each["name"], message) for each, message in about}
+        if found >= expected or time.monotonic() > deadline:
+            break
+    mine = {row for row in found if not row[1].startswith("coredns-")}
+    assert mine == expected
+    assert {each["type"] for each in events} == {"Warning"}

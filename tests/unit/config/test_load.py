@@ -61,7 +61,7 @@ hosts:
 images:
 - {pattern: "my/*", rootfs: /, command: [app], args: [x], env: {A: 1, B: true}}
 strictImages: true
-dns: {replicas: 1, upstreams: [192.0.2.53]}
+dns: {replicas: 1, clusterDNS: [169.254.20.10], upstreams: [192.0.2.53]}
 api: {port: 6443}
 podNamespaceNames: false
 timing: {crashLoopBase: 100ms, crashLoopMax: 2, nodeLeaseDuration: 4s, nodeMonitorGrace: 5s,
@@ -98,6 +98,7 @@ timing: {crashLoopBase: 100ms, crashLoopMax: 2, nodeLeaseDuration: 4s, nodeMonit
     assert config.images[0].env == {"A": "1", "B": "true"}
     assert config.strict_images and not config.pod_namespace_names
     assert (config.dns_replicas, config.upstream_nameservers) == (1, ("192.0.2.53",))
+    assert config.pod_nameservers == ("169.254.20.10",)
     assert (config.api_port, config.max_pods) == (6443, 100)
     assert (config.timing.crash_loop_base, config.timing.pod_toleration) == (0.1, 60.0)
 

@@ -91,10 +91,11 @@ def test_without_a_cluster_dns_it_is_the_nodes_resolver_and_said(spec: dict[str,
     assert reason == "MissingClusterDNS"
     assert message.startswith('pod: "web-0_a(')
     assert "Falling back to" in message
+    assert found.node_warning == (reason, message.partition(". ")[2])
     default = compile_resolver(
         pod(dnsPolicy="Default"), HOST, cluster_dns=(), domain="cluster.local"
     )
-    assert default.warnings == ()
+    assert (default.warnings, default.node_warning) == ((), None)
 
 
 def test_it_renders_as_a_file() -> None:
