@@ -82,7 +82,7 @@ class EmulatedNetwork:
 
     async def settle(self) -> Mapping[str, int]:
         """Wait until all overlays have published their leases and programmed all of them."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not all(map(_published, (await self.client.list(NODES)).items)):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
             answer = await self.client.barrier()

@@ -78,7 +78,7 @@ class Cluster:
         changed = asyncio.Event()
         self.pods.on_change(lambda old, new: changed.set())
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 while True:
                     pod = self.pods.get(key)
                     if pod is not None and condition(pod):
@@ -102,7 +102,7 @@ class Cluster:
 
         self.pods.on_change(look)
         if f"default/{name}" in self.pods.objects:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 await gone.wait()
 
     async def run(self, name: str, *argv: str, container: str = "c0") -> tuple[int, str]:
@@ -117,7 +117,7 @@ class Cluster:
         return [(each["reason"], each["message"]) for each in mine]
 
     async def until_event(self, name: str, reason: str) -> str:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 for found, message in await self.events(name):
                     if found == reason:
@@ -176,6 +176,6 @@ def ended(pod: Object, container: str = "c0") -> Object:
 
 async def gone(pid: int) -> None:
     """Wait for the end of a process."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while Path(f"/proc/{pid}/stat").exists():  # noqa: ASYNC110 - another process
             await asyncio.sleep(0.01)

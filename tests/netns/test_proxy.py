@@ -103,7 +103,7 @@ class Cluster:
                 await self.client.patch(resource, name, "default", obj)
             else:
                 await self.client.create(resource, obj)
-        answer = await self.client.barrier(timeout=10)
+        answer = await self.client.barrier(timeout=60)
         assert "node-1/proxy" in answer["components"]
 
     async def rules(self) -> str:
@@ -133,7 +133,7 @@ class Cluster:
                 await asyncio.sleep(0.05)
 
     async def until(self, text: str) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while text not in await self.rules():  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
@@ -154,7 +154,7 @@ async def cluster(path: str, mode: str, **options: Any) -> AsyncIterator[Cluster
         async with asyncio.TaskGroup() as group:
             task = spawn(group, proxy.run(), name="proxy")
             here = Cluster(api, client, proxy, path)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 while "node-1/proxy" not in (await client.barrier())["components"]:  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
             yield here
@@ -264,7 +264,7 @@ async def test_a_restart_in_another_mode_leaves_nothing_of_the_old(
     async with cluster(path, new) as here:
         await here.apply(service(), endpoints("web", "10.244.1.5"))
         gone = {"iptables": "KUBE-SVC", "nftables": "table ip kube-proxy"}[old]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while gone in (rules := await here.rules()):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         assert "10.244.1.5" in rules
@@ -315,7 +315,7 @@ async def test_healthz_says_whether_the_node_is_to_stay(path: str) -> None:
         assert status == 200 and body["nodeEligible"] is True
         taint = {"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}
         await here.client.patch(NODES, "node-1", "", {"spec": {"taints": [taint]}})
-        await here.client.barrier(timeout=10)
+        await here.client.barrier(timeout=60)
         status, _, body = await _get(path, 10256, "/healthz")
         assert status == 503 and body["nodeEligible"] is False
         status, _, _ = await _get(path, 10256, "/livez")

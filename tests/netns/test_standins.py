@@ -48,7 +48,7 @@ class StandIns:
 async def standins(tmp_path: Path) -> AsyncIterator[StandIns]:
     process = await asyncio.create_subprocess_exec(*boot_command("standins", str(tmp_path)))
     node = StandIns(tmp_path)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not (tmp_path / "standins.sock").exists():  # noqa: ASYNC110
             await asyncio.sleep(0.005)
     await node.client.connect()
@@ -62,7 +62,7 @@ async def standins(tmp_path: Path) -> AsyncIterator[StandIns]:
 async def _ask(port: int, request: bytes) -> bytes:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(request)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         answer = await reader.read()
     writer.close()
     await writer.wait_closed()
@@ -119,7 +119,7 @@ async def test_stopping_refuses_new_connections_and_finishes_old_ones(standins: 
     assert await idle.read() == b""
     writer.write(b"bc")
     assert b"Connection: close" in await reader.read()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         event = await standins.events.get()
     assert (event["event"], event["container"]["code"]) == ("exited", 0)
     for each in (writer, idle_writer):

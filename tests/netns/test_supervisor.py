@@ -26,7 +26,7 @@ FILES = {
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - what we wait for is another process
             await asyncio.sleep(0.005)
 
@@ -53,7 +53,7 @@ class Node:
         return await self.event()
 
     async def event(self) -> Event:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return await self.events.get()
 
     async def run(self, container: str, script: str) -> tuple[int, str]:
@@ -336,7 +336,7 @@ async def test_small_programs_are_there_where_the_machine_lacks_them(node: Node)
         pytest.skip("no busybox on this machine")
     await node.pod("u1")
     await node.start("c1", "sleep", "1000")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while (await node.run("c1", "test -e /dev/busybox/vi"))[0]:
             pass
     assert await node.run("c1", "PATH=/dev/busybox; hostname") == (0, "web-0\n")

@@ -167,13 +167,13 @@ def test_port_forward_to_a_service(examples: Any) -> None:
         line = process.stdout.readline()
         port = re.search(r"127\.0\.0\.1:(\d+) -> 80", line)
         assert port, line
-        with socket.create_connection(("127.0.0.1", int(port[1])), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", int(port[1])), timeout=60) as connection:
             connection.sendall(b"GET / HTTP/1.0\r\n\r\n")
             answer = b"".join(iter(lambda: connection.recv(4096), b""))
         assert b"nginx-deploy-" in answer
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def test_logs_follow(examples: Any) -> None:
@@ -186,7 +186,7 @@ def test_logs_follow(examples: Any) -> None:
                 break
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)
 
 
 def _fetch_and_read(examples: Any, process: subprocess.Popen[str], path: str) -> str:

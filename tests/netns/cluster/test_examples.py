@@ -78,7 +78,7 @@ def test_vxlan_on_the_underlay(examples: Any, apart: tuple[Any, Any]) -> None:
         address = target["status"]["podIP"]
         done = examples.exec(source["metadata"]["name"], "ping", "-c", "2", "-i", "0.2", address)
         assert done.returncode == 0, done.stdout + done.stderr
-        out, _ = capture.communicate(timeout=20)
+        out, _ = capture.communicate(timeout=60)
     assert re.search(r"\.8472: VXLAN, flags \[I\] \(0x08\), vni 1\n", out), out
     assert f"{source['status']['podIP']} > {address}" in out, out
 

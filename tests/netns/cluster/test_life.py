@@ -116,7 +116,7 @@ def test_killed_daemon_does_not_hurt_a_transfer(make_cluster: Callable[..., Any]
             killed = True
     sender.join()
     source.wait(10)
-    sink.communicate(timeout=10)
+    sink.communicate(timeout=60)
 
     before = cluster_pods("phoenix")
     done = subprocess.run(

@@ -91,7 +91,7 @@ def files() -> list[CaseFile]:
     return [read(path) for path in sorted((HERE / "cases").glob("*.txt"))]
 
 
-def ask(case: Case, server: str, port: int, *, tcp: bool, timeout: float = 5.0):
+def ask(case: Case, server: str, port: int, *, tcp: bool, timeout: float = 60.0):
     rdclass = dns.rdataclass.from_text(case.options.get("class", "IN"))
     query = dns.message.make_query(case.name, case.rdtype, rdclass)
     if "edns" in case.options or "do" in case.options:

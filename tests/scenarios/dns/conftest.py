@@ -160,7 +160,7 @@ class Resolver:
         self.address, self.port = self._wait()
 
     def _wait(self) -> tuple[str, int]:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             found = re.search(r"serving DNS on ([\d.]+):(\d+)", self.log.read_text())
             if found:
@@ -177,7 +177,7 @@ class Resolver:
     def text(self) -> str:
         return self.log.read_text()
 
-    def raw(self, data: bytes, timeout: float = 2.0) -> bytes | None:
+    def raw(self, data: bytes, timeout: float = 60.0) -> bytes | None:
         """One datagram, and the reply, or None when none came in time."""
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
             sock.settimeout(timeout)

@@ -27,7 +27,7 @@ def corefile(*lines: str, zone: str = ".") -> str:
     return f"{zone}:53 {{\n" + "\n".join(lines) + "\n}\n"
 
 
-def ask(resolver, name, kind="A", *, tcp=False, rdclass="IN", timeout=5.0, **edns):
+def ask(resolver, name, kind="A", *, tcp=False, rdclass="IN", timeout=60.0, **edns):
     """The reply; `edns` are arguments of dnspython's `use_edns`."""
     query = dns.message.make_query(name, kind, rdclass)
     if edns:
@@ -65,14 +65,14 @@ def free_port() -> int:
 
 def get(port: int, path: str) -> tuple[int, str]:
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as page:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as page:
             return page.status, page.read().decode()
     except urllib.error.HTTPError as error:
         with error:
             return error.code, error.read().decode()
 
 
-def wait_for(condition, timeout=10.0):
+def wait_for(condition, timeout=60.0):
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, "timed out"
@@ -85,7 +85,7 @@ def fails_to_start(text: str, tmp_path: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-m", "netemu.dns", "--objects", str(HERE / "world.yaml"),
          "--corefile", str(path), "--listen", "127.0.0.1:0"],
-        capture_output=True, text=True, timeout=20,
+        capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert done.returncode == 2, done
     return done.stderr

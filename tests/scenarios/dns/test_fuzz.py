@@ -25,7 +25,7 @@ class Peer:
         import socket
 
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.settimeout(5)
+        self.socket.settimeout(60)
         self.socket.connect((resolver.address, resolver.port))
 
     def replies(self, data: bytes) -> list[bytes]:

@@ -54,7 +54,7 @@ async def refused(coroutine) -> ApiError:
 
 async def gone(client, resource, name):
     """Wait until the object is deleted, or was since the beginning."""
-    async with asyncio.timeout(5), aclosing(client.watch(resource, revision=1)) as events:
+    async with asyncio.timeout(60), aclosing(client.watch(resource, revision=1)) as events:
         async for event in events:
             if event.type == "DELETED" and event.object["metadata"]["name"] == name:
                 return

@@ -138,7 +138,7 @@ def test_port_forward(web: str, cluster: Any) -> None:
         line = process.stdout.readline()
         found = re.fullmatch(r"Forwarding from 127\.0\.0\.1:(\d+) -> 8080\n", line)
         assert found, line
-        with socket.create_connection(("127.0.0.1", int(found[1])), timeout=10) as connection:
+        with socket.create_connection(("127.0.0.1", int(found[1])), timeout=60) as connection:
             stream = connection.makefile("rwb")
             assert stream.readline() == b"port 8080\n"
             stream.write(b"hello\n")

@@ -32,7 +32,7 @@ async def refused(coroutine) -> ApiError:
 
 
 async def next_of(events, count):
-    return [await asyncio.wait_for(anext(events), 5) for _ in range(count)]
+    return [await asyncio.wait_for(anext(events), 60) for _ in range(count)]
 
 
 async def test_what_was_created_can_be_read(client: ApiClient):
@@ -226,13 +226,13 @@ async def test_a_barrier_waits_for_every_component(client: ApiClient):
     error = await refused(client.barrier(timeout=0.05))
     assert error.reason == "Timeout" and "node-1/proxy" in error.message
     async with asyncio.TaskGroup() as group:
-        waiting = spawn(group, client.barrier(timeout=5), name="barrier")
+        waiting = spawn(group, client.barrier(timeout=60), name="barrier")
         await client.report_progress("node-1/proxy", (await client.list(NODES)).revision)
     done = waiting.result()
     assert done["components"]["node-1/proxy"] >= done["revision"]
     await client.report_progress("node-1/overlay", 1)
     await client.delete(NODES, "node-1")
-    assert (await client.barrier(timeout=5))["components"] == {}
+    assert (await client.barrier(timeout=60))["components"] == {}
 
 
 async def test_a_barrier_moves_idle_watches_on(client: ApiClient):
@@ -244,7 +244,7 @@ async def test_a_barrier_moves_idle_watches_on(client: ApiClient):
         pending = spawn(group, next_of(events, 1), name="next")
         await client.create(CONFIG_MAPS, config_map())
         while not pending.done():
-            await client.barrier(timeout=5)
+            await client.barrier(timeout=60)
             await asyncio.sleep(0)
     (event,) = pending.result()
     assert event.type == "BOOKMARK" and event.revision > start

@@ -33,7 +33,7 @@ class Until:
         informer.on_progress(lambda revision: self._moved.set())
 
     async def __call__(self, condition) -> None:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not condition():
                 self._moved.clear()
                 await self._moved.wait()
@@ -120,7 +120,7 @@ async def test_equal_questions_share_one_informer(server: ApiServer):
     async with running(informers):
         late = informers.of(CONFIG_MAPS)
         await asyncio.sleep(0)
-        await asyncio.wait_for(late.wait_synced(), 5)
+        await asyncio.wait_for(late.wait_synced(), 60)
         await informers.wait_synced()
         assert informers.revision == server.store.revision
         await client.create(PODS, {**config_map("p"), "spec": {"containers": []}} | POD)

@@ -72,4 +72,4 @@ async def test_a_cancelled_getter_loses_nothing(clock):
         await asyncio.sleep(0)
         first.cancel()
     queue.add("a")
-    assert await asyncio.wait_for(queue.get(), 1) == "a"
+    assert await asyncio.wait_for(queue.get(), 60) == "a"

@@ -39,7 +39,7 @@ async def test_a_barrier_returns_while_others_keep_the_controllers_busy(cluster,
 
     async with asyncio.TaskGroup() as group:
         spawn(group, churn(), name="churn")
-        done = await client.barrier(timeout=20)
+        done = await client.barrier(timeout=60)
         stop = True
     assert done["components"][COMPONENT] >= done["revision"]
 
@@ -49,7 +49,7 @@ async def test_a_silent_node_is_not_waited_for(cluster):
     await client.report_progress("node-2/proxy", 1)
     cluster.kubelets.silent.add("node-2")
     await cluster.settle(60)
-    done = await client.barrier(timeout=5)
+    done = await client.barrier(timeout=60)
     assert "node-2/proxy" not in done["components"]
     await client.report_progress("node-2/proxy", 10_000)
-    assert "node-2/proxy" in (await client.barrier(timeout=5))["components"]
+    assert "node-2/proxy" in (await client.barrier(timeout=60))["components"]

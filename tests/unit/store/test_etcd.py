@@ -22,7 +22,7 @@ async def test_two_servers_share_everything(etcd: str, tmp_path):
             )
             ready = asyncio.Event()
             tasks.append(spawn(group, server.run(ready=ready), name=f"server-{number}"))
-            await asyncio.wait_for(ready.wait(), 20)
+            await asyncio.wait_for(ready.wait(), 60)
             clients.append(server.local_client())
         one, two = clients
         informer = Informer(two, CONFIG_MAPS)
@@ -35,7 +35,7 @@ async def test_two_servers_share_everything(etcd: str, tmp_path):
             )
             for number in range(20)
         ]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while informer.revision < meta.revision(made[-1]):
                 moved.clear()
                 await moved.wait()

@@ -91,7 +91,7 @@ class TestHealth:
         seen = []
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as back:
             back.bind(("127.0.0.1", port))
-            back.settimeout(10)
+            back.settimeout(60)
             data, client = back.recvfrom(4096)
             seen = data
             wait_for(lambda: ask(resolver, NAME) and spread([good])[0] >= 3)

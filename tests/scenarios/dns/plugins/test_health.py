@@ -19,7 +19,7 @@ def test_a_port_that_is_taken_is_said(tmp_path):
         done = subprocess.run(
             [sys.executable, "-m", "netemu.dns", "--objects", str(HERE / "world.yaml"),
              "--corefile", str(path), "--listen", "127.0.0.1:0"],
-            capture_output=True, text=True, timeout=20,
+            capture_output=True, text=True, timeout=60,
         )  # fmt: skip
     assert done.returncode == 1
     assert f"cannot listen on 127.0.0.1:{port}" in done.stderr

@@ -178,7 +178,7 @@ def ask(server: ApiServer):
         head += [f"{name}: {value}" for name, value in headers.items()]
         head += [f"Content-Length: {len(body)}", "", ""]
         writer.write("\r\n".join(head).encode() + body)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             answer = await reader.read()
         writer.close()
         status = int(answer.split(b" ", 2)[1])

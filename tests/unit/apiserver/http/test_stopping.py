@@ -36,7 +36,7 @@ async def test_nothing_stays_open(tmp_path: Path, sent: bytes) -> None:
         start = time.monotonic()
         running.cancel()
         await asyncio.wait((running,))
-        async with asyncio.timeout(2):
+        async with asyncio.timeout(30):
             await reader.read()
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 30
         writer.close()

@@ -36,7 +36,7 @@ async def watching(http: HttpClient, accept: str = "", **params: str):
 
 
 async def take(lines, count):
-    return [await asyncio.wait_for(anext(lines), 5) for _ in range(count)]
+    return [await asyncio.wait_for(anext(lines), 60) for _ in range(count)]
 
 
 async def test_without_a_revision_the_present_comes_first(http, client):

@@ -131,7 +131,7 @@ async def test_a_port_that_nobody_serves(server):
     async with websocket(server, f"{WEB}/portforward?ports=1", "v4.channel.k8s.io") as socket:
         for _ in range(2):
             await socket.receive_bytes()
-        message = await asyncio.wait_for(socket.receive_bytes(), 5)
+        message = await asyncio.wait_for(socket.receive_bytes(), 60)
         assert message[0] == 1 and b"error forwarding port 1" in message
 
 
@@ -182,7 +182,7 @@ class SpdyClient:
                 self.ended.add(first)
 
     async def until_ended(self, *numbers: int):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not set(numbers) <= self.ended:
                 await self.read_frame()
 
@@ -219,7 +219,7 @@ async def test_ports_over_spdy(server, echo):
 async def test_nonsense_over_spdy_ends_the_connection(server):
     async with SpdyClient.upgrade(server, f"{WEB}/portforward", "portforward.k8s.io") as spdy:
         spdy.writer.write(struct.pack(">II", 0x80030001, 30) + b"\xff" * 30)
-        assert await asyncio.wait_for(spdy.reader.read(), 5) == b""
+        assert await asyncio.wait_for(spdy.reader.read(), 60) == b""
 
 
 async def test_logs(server, http, kubelet):

@@ -71,7 +71,7 @@ def slice_(name: str, owner: str, addresses: list[str], ready: bool = True) -> d
 
 
 async def until(condition) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - another process's log, or a view without events
             await asyncio.sleep(0.005)
 
@@ -166,7 +166,7 @@ class Process:
 
     async def stop(self) -> int:
         self.process.terminate()
-        return await asyncio.wait_for(self.process.wait(), 10)
+        return await asyncio.wait_for(self.process.wait(), 60)
 
 
 @pytest.fixture
@@ -190,18 +190,18 @@ async def test_what_the_barrier_lets_through_is_answered(server, resolver):
         changed = meta.copy(made)
         changed["endpoints"][0]["addresses"] = [address]
         made = await client.update(ENDPOINT_SLICES, changed)
-        done = await client.barrier(timeout=10)
+        done = await client.barrier(timeout=60)
         assert "dns/coredns-a" in done["components"]
         reply = await resolver.ask("web.default.svc.cluster.local.")
         assert [rdata.address for rdata in reply.answer[0]] == [address]
     changed = meta.copy(made)
     changed["endpoints"][0]["conditions"]["ready"] = False
     await client.update(ENDPOINT_SLICES, changed)
-    await client.barrier(timeout=10)
+    await client.barrier(timeout=60)
     reply = await resolver.ask("web.default.svc.cluster.local.")
     assert reply.rcode() == dns.rcode.NXDOMAIN
     await client.delete(SERVICES, "web", "default")
-    await client.barrier(timeout=10)
+    await client.barrier(timeout=60)
 
 
 async def test_pods_verified_watches_pods(server, resolver):
@@ -217,7 +217,7 @@ async def test_pods_verified_watches_pods(server, resolver):
     made = meta.copy(await client.create(PODS, pod))
     made["status"] = {"phase": "Running", "podIP": "10.7.7.7"}
     await client.update(PODS, made, subresource="status")
-    await client.barrier(timeout=10)
+    await client.barrier(timeout=60)
     assert (await resolver.ask(name)).answer[0][0].address == "10.7.7.7"
 
 
@@ -286,7 +286,7 @@ async def test_an_api_server_that_was_restarted_hears_of_us_again(server):
         await until(lambda: "dns/test" in server.progress._reported)
         client = server.local_client()
         await client.create(SERVICES, service("later"))
-        await client.barrier(timeout=10)
+        await client.barrier(timeout=60)
         assert "default/later" in store.services
         cancel(group)
     wire.close()
@@ -302,6 +302,6 @@ async def test_a_kind_that_the_server_does_not_have_holds_nothing_up(server):
         assert not store.services
         client = server.local_client()
         await client.create(SERVICES, service("s"))
-        done = await client.barrier(timeout=10)
+        done = await client.barrier(timeout=60)
         assert "dns/test" in done["components"]
         cancel(group)

@@ -209,7 +209,7 @@ async def test_bodies_stream_both_ways_at_once(world, serve):
             assert await back.get() == b"part %d" % number
 
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(60),
         session(world) as http,
         http.post(f"{WEB}:{port}/proxy/", data=parts()) as answer,
     ):
@@ -233,7 +233,7 @@ async def test_much_is_never_held_whole(world, serve):
     port = await serve(pour)
     reader, writer = await asyncio.open_unix_connection(str(world.socket))
     writer.write(f"GET {WEB}:{port}/proxy/ HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert b"200" in await reader.readline()
         before = -1
         while written != before:  # until it stands still
@@ -280,7 +280,7 @@ async def test_an_early_answer_ends_the_upload(world, serve):
         for _ in range(1000):
             yield b"x" * 65536
 
-    async with session(world) as http, asyncio.timeout(20):
+    async with session(world) as http, asyncio.timeout(60):
         try:
             answer = await http.post(f"{WEB}:{port}/proxy/", data=endless())
             assert answer.status == 413
@@ -294,7 +294,7 @@ async def test_a_body_that_waits_to_be_asked_for(world, serve):
     reader, writer = await asyncio.open_unix_connection(str(world.socket))
     head = f"POST {WEB}:{port}/proxy/ HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n"
     writer.write(f"{head}Expect: 100-continue\r\n\r\n".encode())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
         writer.write(b"data")
         assert b"200" in await reader.readline()
