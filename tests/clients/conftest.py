@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from kubectls import KUBECTLS, minor
+
 HERE = Path(__file__).parent
 
 
@@ -27,26 +29,6 @@ def _collected() -> Iterator[None]:
     """What the clients left open is closed while that is no failure; at the session's end it is."""
     yield
     gc.collect()
-
-
-_PLACES = ("/usr/lib/google-cloud-sdk/bin", *os.environ["PATH"].split(":"))
-
-
-def _kubectls() -> dict[str, str]:
-    """version → path of every kubectl on this machine; NETEMU_KUBECTL may add directories."""
-    found = {}
-    for place in (*_PLACES, *os.environ.get("NETEMU_KUBECTL", "").split(":")):
-        for path in sorted(Path(place).glob("kubectl*")) if place else ():
-            if not path.is_file() or not os.access(path, os.X_OK):
-                continue
-            told = subprocess.run([path, "version", "--client"], capture_output=True, text=True)
-            version = re.search(r"(?:GitVersion:\"|Client Version: )(v[\d.]+)", told.stdout)
-            if version:
-                found.setdefault(version[1], str(path))
-    return found
-
-
-KUBECTLS = _kubectls()
 
 
 @pytest.fixture(scope="session")
@@ -86,7 +68,7 @@ class Kubectl:
     def __init__(self, path: str, version: str, cluster: Path, namespace: str) -> None:
         self._base = [path, "--kubeconfig", str(cluster / "kubeconfig"), "-n", namespace]
         self._base += ["--cache-dir", str(cluster / f"cache-{version}")]
-        self.minor = int(version.split(".")[1])
+        self.minor = minor(version)
         self.namespace, self.cluster = namespace, cluster
 
     def run(self, *args: str, stdin: str = "", code: int = 0) -> subprocess.CompletedProcess[str]:
