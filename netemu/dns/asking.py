@@ -7,6 +7,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 
 from netemu.dns import names, presentation, response, wire
 from netemu.dns.message import Reply
@@ -17,12 +18,25 @@ Open = Callable[[int, int], socket.socket]
 
 
 class Asker:
-    """Asks for a resolver model; blocks. `port` is the servers'."""
+    """Asks for a resolver model; blocks. `port` is the servers'.
+
+    With `parallel`, as musl has it, all servers are asked at once, all tries together take the time
+    that others give to one, and a failure is no answer: a better one is waited for.
+    """
 
     def __init__(
-        self, resolver: Resolver, open_: Open, *, port: int = 53, tcp: bool = False
+        self,
+        resolver: Resolver,
+        open_: Open,
+        *,
+        port: int = 53,
+        tcp: bool = False,
+        parallel: bool = False,
     ) -> None:
         self.resolver, self.open, self.port, self.tcp = resolver, open_, port, tcp
+        self.parallel = parallel
+        self.timeout = resolver.timeout / (resolver.attempts if parallel else 1)
+        self._failed: dict[int, Outcome] = {}
 
     def ask(self, name: str, qtypes: Sequence[int]) -> list[Outcome]:
         """All types of one name; in parallel unless the resolver has single-request."""
@@ -33,63 +47,87 @@ class Asker:
         return self._udp(name, qtypes)
 
     def _udp(self, name: str, qtypes: Sequence[int]) -> list[Outcome]:
+        servers = self.resolver.nameservers
+        rounds = [servers] if self.parallel else [(server,) for server in servers]
         found: dict[int, Outcome] = {}
+        self._failed = {}
         started = time.perf_counter()
         for _ in range(self.resolver.attempts):
-            for server in self.resolver.nameservers:
+            for some in rounds:
                 missing = [qtype for qtype in qtypes if qtype not in found]
                 if missing:
-                    self._exchange(server, name, missing, found, started)
+                    self._exchange(some, name, missing, found, started)
         late = time.perf_counter() - started
-        return [found.get(qtype, Outcome(qtype=qtype, rcode=-1, seconds=late)) for qtype in qtypes]
+        outcomes = self._failed | found
+        return [
+            outcomes.get(qtype, Outcome(qtype=qtype, rcode=-1, seconds=late)) for qtype in qtypes
+        ]
 
     def _exchange(
         self,
-        server: str,
+        servers: Sequence[str],
         name: str,
         qtypes: Sequence[int],
         found: dict[int, Outcome],
         started: float,
     ) -> None:
+        """One socket a server; the first good answer to each question counts."""
         asked = {secrets.token_bytes(2): qtype for qtype in qtypes}
-        family = socket.AF_INET6 if ":" in server else socket.AF_INET
-        with self.open(family, socket.SOCK_DGRAM) as sock:
-            try:
-                sock.connect((server, self.port))
-                for number, qtype in asked.items():
-                    sock.send(number + _query(name, qtype)[2:])
-                self._collect(sock, server, name, asked, found, started)
-            except OSError:
-                return  # refused or unreachable: the next server
+        with ExitStack() as stack:
+            waiting: dict[socket.socket, str] = {}
+            for server in servers:
+                family = socket.AF_INET6 if ":" in server else socket.AF_INET
+                sock = stack.enter_context(self.open(family, socket.SOCK_DGRAM))
+                try:
+                    sock.connect((server, self.port))
+                    for number, qtype in asked.items():
+                        sock.send(number + _query(name, qtype)[2:])
+                    waiting[sock] = server
+                except OSError:
+                    continue  # unreachable: another server
+            self._collect(waiting, name, asked, found, started)
 
     def _collect(
         self,
-        sock: socket.socket,
+        waiting: dict[socket.socket, str],
+        name: str,
+        asked: dict[bytes, int],
+        found: dict[int, Outcome],
+        started: float,
+    ) -> None:
+        deadline = time.monotonic() + self.timeout
+        while asked and waiting and (left := deadline - time.monotonic()) > 0:
+            for sock in select.select(list(waiting), [], [], left)[0]:
+                try:
+                    self._take(sock.recv(65535), waiting[sock], name, asked, found, started)
+                except OSError:
+                    del waiting[sock]  # nobody listens there
+
+    def _take(
+        self,
+        data: bytes,
         server: str,
         name: str,
         asked: dict[bytes, int],
         found: dict[int, Outcome],
         started: float,
     ) -> None:
-        deadline = time.monotonic() + self.resolver.timeout
-        while asked and (left := deadline - time.monotonic()) > 0:
-            if not select.select([sock], [], [], left)[0]:
-                return
-            data = sock.recv(65535)
-            qtype = asked.get(data[:2])
-            reply = _read(data, name, qtype) if qtype is not None else None
-            if reply is None or qtype is None:
-                continue
-            del asked[data[:2]]
-            if reply.truncated:
-                found[qtype] = self._one_tcp(name, qtype, server)
-                continue
-            seconds = time.perf_counter() - started
-            outcome = _outcome(reply, qtype, server, seconds)
-            if outcome.verdict not in ("SERVFAIL", "REFUSED", "NOTIMP") or (
-                server == self.resolver.nameservers[-1]
-            ):
+        qtype = asked.get(data[:2])
+        reply = _read(data, name, qtype) if qtype is not None else None
+        if reply is None or qtype is None:
+            return
+        if reply.truncated:
+            found[qtype] = self._one_tcp(name, qtype, server)
+        else:
+            outcome = _outcome(reply, qtype, server, time.perf_counter() - started)
+            if outcome.verdict not in ("SERVFAIL", "REFUSED", "NOTIMP"):
                 found[qtype] = outcome
+            elif self.parallel:
+                self._failed[qtype] = outcome
+                return
+            elif server == self.resolver.nameservers[-1]:
+                found[qtype] = outcome
+        del asked[data[:2]]
 
     def _one_tcp(self, name: str, qtype: int, server: str = "") -> Outcome:
         server = server or self.resolver.nameservers[0]

@@ -1,12 +1,14 @@
 """How the resolver inside a program walks the search list: glibc, musl and Go differ.
 
-- glibc goes on after NODATA, and asks the bare name at one of both ends of the list.
-- musl takes NXDOMAIN of either family for the whole name, stops at the first NODATA, and never
-  uses the list for a name with at least `ndots` dots.
+- glibc goes on after NODATA, and asks the bare name at one of both ends of the list (not at the
+  end when the root is on the list).
+- musl takes NXDOMAIN of either family for the whole name, stops at the first NODATA, never uses the
+  list for a name with at least `ndots` dots, and hears no refusals: it waits on.
 - Go goes on after everything but an address.
 
 Each is a function over `ask`, which does the asking; nothing here knows of sockets.
-resolv.conf(5); musl src/network/lookup_name.c; Go src/net/dnsclient_unix.go
+resolv.conf(5); glibc resolv/res_query.c; musl src/network/lookup_name.c and res_msend.c; Go
+src/net/dnsclient_unix.go
 """
 
 from __future__ import annotations
@@ -100,11 +102,12 @@ def candidates(model: str, name: str, resolver: Resolver) -> list[str]:
         return [name]
     bare = f"{name}."
     listed = [_joined(name, domain) for domain in resolver.searches]
+    if model != "glibc":  # the root is nothing to append
+        listed = [found for found in listed if found != bare]
     listed = [found for found in listed if len(found) <= 254]
-    enough = name.count(".") >= resolver.ndots
-    if model == "musl":
-        return [bare] if enough else [*listed, bare]
-    return [bare, *listed] if enough else [*listed, bare]
+    if name.count(".") >= resolver.ndots:
+        return [bare] if model == "musl" else [bare, *listed]
+    return listed if bare in listed else [*listed, bare]
 
 
 def _joined(name: str, domain: str) -> str:
@@ -115,20 +118,18 @@ def walk(model: str, name: str, qtypes: Sequence[int], resolver: Resolver, ask: 
     """Resolve as `model` (glibc, musl, go) does."""
     done = Walk()
     judge = MODELS[model]
-    seen: list[str] = []
     for full in candidates(model, name, resolver):
         outcomes = tuple(ask(full, qtypes))
         verdicts = [outcome.verdict for outcome in outcomes]
         end, why = judge(verdicts)
         done.steps.append(Step(full, outcomes, why))
-        seen += verdicts
         if end:
             if end == "found":
                 done.found = tuple(outcome for outcome in outcomes if outcome.addresses)
             else:
                 done.error = end
             return done
-    done.error = _error(model, seen)
+    done.error = _error(model, done.steps, f"{name.removesuffix('.')}.")
     return done
 
 
@@ -143,17 +144,18 @@ def _glibc(verdicts: list[str]) -> tuple[str, str]:
 
 
 def _musl(verdicts: list[str]) -> tuple[str, str]:
-    if "timeout" in verdicts or "SERVFAIL" in verdicts:
-        return "EAI_AGAIN: a server failed", "musl gives up on failures"
-    if "NXDOMAIN" in verdicts:
-        if "found" in verdicts or "NODATA" in verdicts:
-            return "", "NXDOMAIN for one family: musl takes the name for absent and drops the rest"
-        return "", "NXDOMAIN; next name"
+    for verdict in verdicts:  # the first that is no answer decides
+        if verdict == "NXDOMAIN":
+            if {"found", "NODATA"} & set(verdicts):
+                return "", "NXDOMAIN for one family: musl takes the name for absent, drops the rest"
+            return "", "NXDOMAIN; next name"
+        if verdict in ("timeout", "SERVFAIL"):
+            return "EAI_AGAIN: a server failed", "musl gives up on failures"
+        if verdict not in ("found", "NODATA"):
+            return "EAI_AGAIN: no answer", f"musl takes no notice of {verdict} and waits in vain"
     if "found" in verdicts:
         return "found", "has an address"
-    if "NODATA" in verdicts:
-        return "EAI_NODATA: the name has no address", "NODATA ends musl's search"
-    return "EAI_FAIL: a server refused", f"{verdicts[0]} ends musl's search"
+    return "EAI_NODATA: the name has no address", "NODATA ends musl's search"
 
 
 def _go(verdicts: list[str]) -> tuple[str, str]:
@@ -169,16 +171,26 @@ MODELS: dict[str, Callable[[list[str]], tuple[str, str]]] = {
 }
 
 
-def _error(model: str, verdicts: list[str]) -> str:
+def _error(model: str, steps: Sequence[Step], bare: str) -> str:
     """What the program hears when no name of the list had an address."""
-    if model == "go":
-        if "timeout" in verdicts:
-            return "i/o timeout"
-        return "server misbehaving" if "SERVFAIL" in verdicts else "no such host"
     if model == "musl":
         return "EAI_NONAME: the name does not exist"
-    if "SERVFAIL" in verdicts:
-        return "EAI_AGAIN: a server failed"
-    if "NODATA" in verdicts:
+    if model == "go":
+        return _go_error(steps, bare)
+    seen = [outcome.verdict for step in steps for outcome in step.outcomes]
+    if steps[0].name == bare:  # glibc keeps what the name as given led to
+        seen = [outcome.verdict for outcome in steps[0].outcomes]
+    if "NODATA" in seen:
         return "EAI_NODATA: a name exists, but has no address"
+    if "SERVFAIL" in seen:
+        return "EAI_AGAIN: a server failed"
     return "EAI_NONAME: the name does not exist"
+
+
+def _go_error(steps: Sequence[Step], bare: str) -> str:
+    """Go tells of the last name that it made with the list, of the bare one only if it is alone."""
+    named = [step for step in steps if step.name != bare] or steps
+    verdict = named[-1].outcomes[-1].verdict
+    if verdict == "timeout":
+        return "i/o timeout"
+    return "no such host" if verdict in ("NXDOMAIN", "NODATA") else "server misbehaving"

@@ -89,7 +89,8 @@ def test_failures():
     assert walk("musl", "web", BOTH, RESOLVER, ask).error.startswith("EAI_AGAIN")
     late = answers(web_ns_svc_z=("timeout", "timeout"))
     assert walk("glibc", "web", BOTH, RESOLVER, late).error.startswith("EAI_AGAIN")
-    assert walk("go", "web", BOTH, RESOLVER, late).error == "i/o timeout"
+    last = answers(web_z=("timeout", "timeout"))
+    assert walk("go", "web", BOTH, RESOLVER, last).error == "i/o timeout"
 
 
 @pytest.mark.parametrize(
@@ -109,4 +110,28 @@ def test_options():
 
 def test_a_root_search_domain():
     resolver = Resolver(nameservers=("::1",), searches=(".", "z"), ndots=5)
-    assert candidates("glibc", "web", resolver) == ["web.", "web.z.", "web."]
+    assert candidates("glibc", "web", resolver) == ["web.", "web.z."]
+    for model in ("musl", "go"):
+        assert candidates(model, "web", resolver) == ["web.z.", "web."]
+
+
+@pytest.mark.parametrize("first", ["SERVFAIL", "NXDOMAIN"])
+def test_the_first_bad_answer_decides_for_musl(first):
+    second = {"SERVFAIL": "NXDOMAIN", "NXDOMAIN": "SERVFAIL"}[first]
+    done = walk("musl", "web", BOTH, RESOLVER, answers(web_ns_svc_z=(first, second)))
+    assert len(done.steps) == (1 if first == "SERVFAIL" else 4)
+
+
+def test_musl_waits_when_it_is_refused():
+    done = walk("musl", "web", BOTH, RESOLVER, answers(web_ns_svc_z=("REFUSED", "REFUSED")))
+    assert done.error.startswith("EAI_AGAIN")
+
+
+def test_which_failure_is_told():
+    some = answers(web_svc_z=("NODATA", "NODATA"), web_z=("SERVFAIL", "SERVFAIL"))
+    assert walk("glibc", "web", BOTH, RESOLVER, some).error.startswith("EAI_NODATA")
+    assert walk("go", "web", BOTH, RESOLVER, some).error == "server misbehaving"
+    name = "a.b.c.d.e.f"
+    bare = answers(a_b_c_d_e_f=("SERVFAIL", "SERVFAIL"), a_b_c_d_e_f_z=("NODATA", "NODATA"))
+    assert walk("glibc", name, BOTH, RESOLVER, bare).error.startswith("EAI_AGAIN")
+    assert walk("go", name, BOTH, RESOLVER, bare).error == "no such host"

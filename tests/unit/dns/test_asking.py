@@ -1,0 +1,122 @@
+"""Asking over sockets as stub resolvers do, with name servers of the tests' own on loopback."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import dns.message
+import dns.rcode
+import dns.rrset
+import pytest
+
+from netemu.dns import wire
+from netemu.dns.asking import Asker
+from netemu.dns.stub import Resolver
+
+PORT_TRIES = 50
+
+
+class Server:
+    """127.0.0.N on a given port; `says` is an address, an rcode, or empty for silence."""
+
+    def __init__(self, host: str, says: str, port: int = 0) -> None:
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind((host, port))
+        self.port = self.socket.getsockname()[1]
+        self.says, self.asked = says, 0
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self) -> None:
+        while True:
+            try:
+                data, client = self.socket.recvfrom(4096)
+            except OSError:
+                return
+            self.asked += 1
+            reply = dns.message.make_response(dns.message.from_wire(data))
+            if self.says.isupper():
+                reply.set_rcode(dns.rcode.from_text(self.says))
+            elif self.says:
+                name = reply.question[0].name
+                reply.answer.append(dns.rrset.from_text(name, 60, "IN", "A", self.says))
+            if self.says:
+                self.socket.sendto(reply.to_wire(), client)
+
+
+@pytest.fixture
+def ask():
+    """Asks servers that say these things, in this order; (outcome, servers, seconds)."""
+    made: list[Server] = []
+
+    def start(*says: str) -> list[Server]:
+        for _ in range(PORT_TRIES):  # a port that is free on all addresses
+            made.append(Server("127.0.1.1", says[0]))
+            servers = [made[-1]]
+            try:
+                for number, each in enumerate(says[1:], 2):
+                    servers.append(Server(f"127.0.1.{number}", each, servers[0].port))
+                    made.append(servers[-1])
+                return servers
+            except OSError:
+                continue
+        raise AssertionError("no free port")
+
+    def run(*says: str, timeout: float = 0.4, attempts: int = 2, parallel: bool = False):
+        servers = start(*says)
+        hosts = tuple(f"127.0.1.{n}" for n in range(1, len(says) + 1))
+        resolver = Resolver(nameservers=hosts, timeout=timeout, attempts=attempts)
+        asker = Asker(resolver, socket.socket, port=servers[0].port, parallel=parallel)
+        started = time.monotonic()
+        outcome = asker.ask("a.test.", [wire.A])[0]
+        return outcome, servers, time.monotonic() - started
+
+    yield run
+    for server in made:
+        server.socket.close()
+
+
+def test_one_after_the_other(ask):
+    outcome, servers, took = ask("", "192.0.2.2")
+    assert outcome.addresses == ("192.0.2.2",)
+    assert (outcome.server, took >= 0.4) == ("127.0.1.2", True)
+
+
+def test_the_next_one_after_a_failure(ask):
+    outcome, servers, _ = ask("SERVFAIL", "192.0.2.2", timeout=30)
+    assert (outcome.addresses, servers[0].asked) == (("192.0.2.2",), 1)
+
+
+def test_the_last_ones_failure_counts(ask):
+    assert ask("SERVFAIL", "REFUSED", timeout=30)[0].verdict == "REFUSED"
+
+
+def test_all_tries(ask):
+    outcome, servers, took = ask("", "", timeout=0.1, attempts=3)
+    assert outcome.verdict == "timeout"
+    assert took >= 0.6
+
+
+def test_nobody_there_is_not_waited_for(ask):
+    resolver = Resolver(nameservers=("127.0.1.9",), timeout=30)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.1.9", 0))
+        port = sock.getsockname()[1]
+    assert Asker(resolver, socket.socket, port=port).ask("a.test.", [wire.A])[0].rcode == -1
+
+
+class TestParallel:
+    def test_the_first_good_answer(self, ask):
+        outcome, servers, _ = ask("", "192.0.2.2", timeout=60, parallel=True)
+        assert outcome.addresses == ("192.0.2.2",)
+
+    def test_a_failure_is_no_answer(self, ask):
+        for says in (("REFUSED", "192.0.2.2"), ("192.0.2.2", "SERVFAIL")):
+            outcome, _, _ = ask(*says, timeout=60, parallel=True)
+            assert outcome.addresses == ("192.0.2.2",)
+
+    def test_failures_are_told_when_the_time_is_up(self, ask):
+        outcome, _, took = ask("SERVFAIL", "SERVFAIL", timeout=0.4, attempts=2, parallel=True)
+        assert outcome.verdict == "SERVFAIL"
+        assert took >= 0.39
