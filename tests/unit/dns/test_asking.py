@@ -78,9 +78,9 @@ def ask():
 
 
 def test_one_after_the_other(ask):
-    outcome, servers, took = ask("", "192.0.2.2")
+    outcome, servers, took = ask("", "192.0.2.2", timeout=1.0, attempts=5)
     assert outcome.addresses == ("192.0.2.2",)
-    assert (outcome.server, took >= 0.4) == ("127.0.1.2", True)
+    assert (outcome.server, took >= 1.0) == ("127.0.1.2", True)
 
 
 def test_the_next_one_after_a_failure(ask):
@@ -117,6 +117,6 @@ class TestParallel:
             assert outcome.addresses == ("192.0.2.2",)
 
     def test_failures_are_told_when_the_time_is_up(self, ask):
-        outcome, _, took = ask("SERVFAIL", "SERVFAIL", timeout=0.4, attempts=2, parallel=True)
+        outcome, _, took = ask("SERVFAIL", "SERVFAIL", timeout=2.0, attempts=1, parallel=True)
         assert outcome.verdict == "SERVFAIL"
-        assert took >= 0.39
+        assert took >= 1.9
