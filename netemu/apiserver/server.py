@@ -65,11 +65,11 @@ def etcd_store(config: EtcdConfig) -> EtcdStore:
     return EtcdStore(config.servers, prefix=config.prefix, tls=tls)
 
 
-def _store(config: ClusterConfig, *, fsync: bool) -> Store:
+def _store(config: ClusterConfig) -> Store:
     """The etcd that the cluster shares with others, or SQLite in its data directory."""
     if config.etcd.servers:
         return etcd_store(config.etcd)
-    return SqliteStore(config.data_dir / "store.db", fsync=fsync)
+    return SqliteStore(config.data_dir / "store.db", fsync=config.fsync)
 
 
 class ApiServer:
@@ -87,10 +87,9 @@ class ApiServer:
         usage: UsageSource | None = None,
         clock: Clock | None = None,
         all_kinds: Sequence[Kind] = kinds.ALL,
-        fsync: bool = False,
     ) -> None:
         self.config = config
-        self.store = store or _store(config, fsync=fsync)
+        self.store = store or _store(config)
         self.socket = socket or config.api_socket
         self.port = 0
         """The TCP port on loopback, while `run` serves."""

@@ -122,6 +122,8 @@ class ClusterConfig:
     api_port: int = 0
     """Loopback port of the API; 0: a free one."""
     etcd: EtcdConfig = EtcdConfig()
+    fsync: bool = False
+    """Whether the store of its own waits for the disk at each commit, so that power may fail."""
     pod_namespace_names: bool = True
     """Whether pods' namespaces have names below /run/netns, for `ip netns`."""
     timing: TimingConfig = TimingConfig()

@@ -54,6 +54,7 @@ ENVIRONMENT = {
     "NETEMU_DNS_REPLICAS": "dns.replicas",
     "NETEMU_DNS_UPSTREAMS": "dns.upstreams",
     "NETEMU_API_PORT": "api.port",
+    "NETEMU_FSYNC": "store.fsync",
     "NETEMU_ETCD_SERVERS": "etcd.external.endpoints",
     "NETEMU_ETCD_PREFIX": "etcd.external.prefix",
     "NETEMU_ETCD_CAFILE": "etcd.external.caFile",
@@ -141,6 +142,7 @@ def _cluster(top: Section) -> ClusterConfig:
     default = ClusterConfig()
     top.raw("apiVersion"), top.raw("kind")
     networking, dns, api = top.section("networking"), top.section("dns"), top.section("api")
+    store = top.section("store")
     config = ClusterConfig(
         name=_name(top),
         nodes=_nodes(top),
@@ -171,10 +173,11 @@ def _cluster(top: Section) -> ClusterConfig:
         upstream_nameservers=dns.texts("upstreams"),
         api_port=api.integer("port", default.api_port, 0, 65535),
         etcd=_etcd(top.section("etcd")),
+        fsync=store.flag("fsync", default.fsync),
         pod_namespace_names=top.flag("podNamespaceNames", default.pod_namespace_names),
         timing=_timing(top.section("timing")),
     )
-    for section in (networking, dns, api, top):
+    for section in (networking, dns, api, store, top):
         section.end()
     return config
 

@@ -9,6 +9,7 @@ may lose the last commits unless `fsync` is set (PRAGMA synchronous).
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 import threading
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any
 
 from netemu.store import schema
 from netemu.store.index import At, Change, Index
+from netemu.store.mark import Mark, Reached
 from netemu.store.protocol import (
     CompactedError,
     Deliver,
@@ -23,11 +25,14 @@ from netemu.store.protocol import (
     FutureRevisionError,
     Lost,
     Range,
+    StoreError,
     Subscription,
     Txn,
 )
 from netemu.store.watches import Watches
 from netemu.store.writer import Writer
+
+log = logging.getLogger(__name__)
 
 _COMPACT_STEP = 250
 
@@ -41,26 +46,52 @@ class SqliteStore:
         self._watches = Watches()
         self._revision = 1
         self._compacted = 0
+        self._mark = Mark(path)
 
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._load)
-        self._writer = Writer(self._db, self._loop, self._committed, self._failed)
+        self._writer = Writer(self._db, self._loop, self._mark.write, self._committed, self._failed)
         self._writer.start()
 
     def _load(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._require_whole(self._mark.read())
         self._db = schema.connect(self._path, fsync=self._fsync)
-        schema.check(self._db, self._path)
         self._reader = schema.connect(self._path, fsync=False)
         self._reading = threading.Lock()
         self._revision = schema.newest(self._db)
         self._compacted = schema.compacted(self._db)
+        try:
+            self._mark.open(self._revision)
+        except OSError as error:
+            raise schema.damaged(self._mark.path, error) from error
         self._index = Index(self._revision)
         for key, create_rev, rev in self._db.execute(
             "SELECT cur.key, log.create_rev, rev FROM cur JOIN log USING (rev)"
         ):
             self._index.load(key, At(create_rev, rev))
+
+    def _require_whole(self, reached: Reached | None) -> None:
+        """Refuse a damaged file, or one that lacks changes which a power cut cannot have taken."""
+        newest = schema.inspect(self._path)
+        if reached is None or newest == reached.revision:
+            return
+        if newest < reached.revision:
+            power_cut = not (reached.same_boot or reached.closed or self._fsync)
+            if not power_cut or not newest:
+                raise self._short_of(reached.revision, newest)
+            pairs = {"from": newest + 1, "to": reached.revision, "file": str(self._path)}
+            log.warning("the last changes before a power cut are lost", extra={"kv": pairs})
+        elif newest > reached.revision + schema.LARGEST_INSERT:
+            raise self._short_of(reached.revision, newest)
+
+    def _short_of(self, reached: int, newest: int) -> StoreError:
+        return StoreError(
+            f"{self._path}: damaged: it ends at revision {newest}, and {reached} was acknowledged",
+            hint="restore it and its -wal file; or remove"
+            f" {self._mark.path}, to go on with what is left",
+        )
 
     async def close(self) -> None:
         """Commit what is waiting and close the file."""
@@ -68,6 +99,7 @@ class SqliteStore:
         await asyncio.sleep(0)  # let the last commits be delivered
         self._reader.close()
         self._db.close()
+        self._mark.close(self._revision)
 
     async def run(self) -> None:
         """Nothing to keep going."""

@@ -17,17 +17,21 @@ Job = Callable[[sqlite3.Connection], Any]
 
 
 class Writer:
-    """`committed` and `failed` are called in the loop's thread, in the order of revisions."""
+    """`committed` and `failed` are called in the loop's thread, in the order of revisions.
+
+    `mark` is told the revision of each commit first, here.
+    """
 
     def __init__(
         self,
         db: sqlite3.Connection,
         loop: asyncio.AbstractEventLoop,
+        mark: Callable[[int], object],
         committed: Callable[[list[Waiting]], None],
         failed: Callable[[list[Waiting], sqlite3.Error], None],
     ) -> None:
         self._db, self._loop = db, loop
-        self._committed, self._failed = committed, failed
+        self._mark, self._committed, self._failed = mark, committed, failed
         self._waiting: deque[Waiting] = deque()  # append and popleft are atomic
         self._jobs: deque[tuple[Job, asyncio.Future[Any]]] = deque()
         self._wake = threading.Event()
@@ -80,6 +84,7 @@ class Writer:
             self._broken = True
             self._loop.call_soon_threadsafe(self._give_up, batch, error)
         else:
+            self._mark(batch[-1][0].revision)
             self._loop.call_soon_threadsafe(self._committed, batch)
 
     def _give_up(self, batch: list[Waiting], error: sqlite3.Error) -> None:

@@ -14,6 +14,7 @@ from netemu.client.http import HttpClient
 from netemu.errors import ApiError
 
 KILLS = int(os.environ.get("NETEMU_KILLS", "12")) // 4
+SEED = int(os.environ.get("NETEMU_SEED", "0")) * 10_000
 
 _SERVE = """
 import asyncio, sys
@@ -100,7 +101,7 @@ async def test_nothing_is_lost(tmp_path_factory):
             load.up.set()
             enough = len(load.written) + 20
             await load.until(lambda enough=enough: len(load.written) >= enough)
-            await asyncio.sleep(random.Random(life).uniform(0, 0.2))
+            await asyncio.sleep(random.Random(SEED + life).uniform(0, 0.2))
             if life < KILLS:
                 load.up.clear()
                 process.kill()

@@ -263,6 +263,12 @@ def test_etcd_is_reached_as_kube_apiserver_reaches_it(tmp_path: Path) -> None:
             load(flags=flags | wrong)
 
 
+def test_the_store_may_wait_for_the_disk() -> None:
+    assert not load().fsync
+    assert load({"store": {"fsync": True}}).fsync
+    assert load(environment={"NETEMU_FSYNC": "true"}).fsync
+
+
 def test_nodes_may_be_named_in_a_flag() -> None:
     assert [node.name for node in load(flags={"--nodes": "b-1, b-2"}).nodes] == ["b-1", "b-2"]
     assert [node.name for node in load(flags={"--nodes": "b-1,"}).nodes] == ["b-1"]

@@ -1,6 +1,6 @@
 """kill -9 at random moments under a write load: nothing acknowledged is lost, nothing is torn.
 
-NETEMU_KILLS says how often; `scripts/test` may ask for 100.
+NETEMU_KILLS says how often, NETEMU_SEED at which other moments and under which other load.
 """
 
 import os
@@ -15,6 +15,7 @@ from netemu.store.protocol import Store
 from netemu.store.sqlite import SqliteStore
 
 KILLS = int(os.environ.get("NETEMU_KILLS", "6"))
+FIRST = int(os.environ.get("NETEMU_SEED", "0")) * 10_000
 
 _WRITER = """
 import asyncio, os, random, sys
@@ -72,7 +73,7 @@ async def test_nothing_acknowledged_is_lost(tmp_path: Path):
     present: dict[str, tuple[int, str]] = {}
     seen = 0  # how far a watcher is, which comes back after each crash
     acknowledged = 0
-    for life in range(KILLS):
+    for life in range(FIRST, FIRST + KILLS):
         acks = kill_under_load(path, life)
         acknowledged += len(acks)
         store = await opened(path)
