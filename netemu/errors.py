@@ -4,7 +4,6 @@
     ├── ApiError            a Kubernetes Status, both ways (server raises it, client receives it)
     ├── ConfigError         the cluster file or a flag is wrong; all problems at once
     ├── ManifestError       a manifest is wrong: file, document, field
-    ├── CompileError        an object cannot become rules or links
     ├── DataplaneError      the kernel, or a tool in front of it, refused: node, operation, errno
     ├── CapabilityError     this machine lacks a program, a kernel feature or a right
     └── TerminalError       a reconcile that must not be tried again until its object changes
@@ -121,13 +120,6 @@ class ManifestError(NetemuError):
     def __init__(self, source: str, why: str, *, hint: str = "") -> None:
         super().__init__(f"{source}: {why}", hint=hint)
         self.source = source
-
-
-class CompileError(NetemuError):
-    """An object cannot be turned into rules, links or records."""
-
-    def __init__(self, obj: str, field: str, why: str) -> None:
-        super().__init__(f"{obj}: {field}: {why}")
 
 
 class DataplaneError(NetemuError):

@@ -1,6 +1,9 @@
 """A kubelet whose containers are this machine: a KubeletApi for tests without namespaces."""
 
 import asyncio
+import contextlib
+import os
+import signal
 import socket
 from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
@@ -55,7 +58,9 @@ class Process:
 
     async def kill(self) -> None:
         if self._process.returncode is None:
-            self._process.kill()
+            with contextlib.suppress(ProcessLookupError):
+                # Not Process.kill: it polls first, and may take the exit code from the waiter.
+                os.kill(self._process.pid, signal.SIGKILL)
 
 
 class Port:

@@ -24,7 +24,6 @@ from netemu.api.schema.definitions import definitions, read_data
 from netemu.errors import ApiError
 
 MAGIC = b"k8s\0"
-CONTENT_TYPE = "application/vnd.kubernetes.protobuf"
 _META = "k8s.io.apimachinery.pkg.apis.meta.v1."
 _EXTENSIONS = "k8s.io.apiextensions_apiserver.pkg.apis.apiextensions.v1."
 _META_KINDS = frozenset(("DeleteOptions", "Status", "APIVersions", "WatchEvent"))

@@ -14,7 +14,6 @@ from netemu.api.schema.definitions import documented
 
 DEFAULT_COLUMNS = (NAME, CREATED)
 """Of a kind that declares none."""
-INCLUDES = ("None", "Metadata", "Object")
 
 
 def render(
@@ -43,29 +42,6 @@ def render(
         "columnDefinitions": definitions,
         "rows": [_row(kind, columns, obj, now, include, api_version) for obj in objects],
     }
-
-
-def render_one(
-    kind: Kind,
-    obj: Object,
-    *,
-    now: float,
-    include: str = "Metadata",
-    version: str = "v1",
-    headers: bool = True,
-) -> Object:
-    """The one-row table of a get or of a watch event, with the object's own revision."""
-    revision = (obj.get("metadata") or {}).get("resourceVersion")
-    metadata = {"resourceVersion": revision} if revision else {}
-    return render(
-        kind,
-        (obj,),
-        now=now,
-        include=include,
-        list_metadata=metadata,
-        version=version,
-        headers=headers,
-    )
 
 
 def _definition(kind: Kind, column: Column) -> dict[str, Any]:
@@ -106,19 +82,4 @@ def partial(obj: Object, *, api_version: str = "meta.k8s.io/v1") -> Object:
         "kind": "PartialObjectMetadata",
         "apiVersion": api_version,
         "metadata": obj.get("metadata") or {},
-    }
-
-
-def partial_list(
-    objects: Iterable[Object],
-    *,
-    list_metadata: Mapping[str, Any] | None = None,
-    api_version: str = "meta.k8s.io/v1",
-) -> Object:
-    """A PartialObjectMetadataList."""
-    return {
-        "kind": "PartialObjectMetadataList",
-        "apiVersion": api_version,
-        "metadata": dict(list_metadata or {}),
-        "items": [partial(obj, api_version=api_version) for obj in objects],
     }

@@ -69,7 +69,7 @@ def _change(
         if listing:
             print(*(f"{key}={value}" for key, value in before.items()), sep="\n")
             continue
-        _check_overwrite(before, changes, overwrite, field)
+        _check_overwrite(before, changes, overwrite)
         after = {k: v for k, v in {**before, **changes}.items() if v is not None}
         patch = difference(before, after)
         if patch:
@@ -128,7 +128,7 @@ def _targets(
 
 
 def _check_overwrite(
-    before: dict[str, str], changes: dict[str, str | None], overwrite: bool, field: str
+    before: dict[str, str], changes: dict[str, str | None], overwrite: bool
 ) -> None:
     for key, value in changes.items():
         if not overwrite and value is not None and before.get(key, value) != value:

@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from netemu.api.kind import Object
-from netemu.cli.discovery import Discovery
 
 TABLE_FORMS = ("", "wide")
 OBJECT_FORMS = ("json", "yaml", "name")
@@ -49,7 +48,7 @@ def without_managed_fields(obj: Object) -> Object:
     return {**obj, "metadata": {k: v for k, v in metadata.items() if k != "managedFields"}}
 
 
-def render(obj: Object, form: str, discovery: Discovery | None = None) -> str:
+def render(obj: Object, form: str) -> str:
     """One object, or a List, in the form of `-o`; the text is complete with its line ends."""
     name, _, template = form.partition("=")
     if name == "json":
@@ -59,7 +58,7 @@ def render(obj: Object, form: str, discovery: Discovery | None = None) -> str:
 
         return dump(obj)
     if name == "name":
-        return "".join(f"{full_name(item, discovery)}\n" for item in _items(obj))
+        return "".join(f"{full_name(item)}\n" for item in _items(obj))
     if name.endswith("-file"):
         name, template = name.removesuffix("-file"), Path(template).read_text()
     if name == "jsonpath":
@@ -77,7 +76,7 @@ def to_json(obj: Any) -> str:
     return text
 
 
-def full_name(obj: Object, discovery: Discovery | None = None) -> str:
+def full_name(obj: Object) -> str:
     """`pod/web-0`, `deployment.apps/web`."""
     group = obj.get("apiVersion", "v1").rpartition("/")[0]
     kind = str(obj.get("kind", "")).lower()

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, TypeVar
 
 import click
 
@@ -19,8 +17,6 @@ from netemu.cli.readiness import judge
 from netemu.cli.session import ObjectCommand, Session, pass_session
 from netemu.cli.settle import barrier
 from netemu.cli.targets import Target
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 KINDS = ("Deployment", "StatefulSet", "DaemonSet")
 RESTARTED_AT = "kubectl.kubernetes.io/restartedAt"

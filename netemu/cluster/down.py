@@ -86,12 +86,3 @@ def clean(*, dry_run: bool = False) -> list[DownReport]:
         else:
             reports.append(down(name))
     return reports
-
-
-def require_nothing_left(report: DownReport) -> None:
-    """Raise when `report` says that something could not be removed."""
-    if report.left:
-        raise NetemuError(
-            f'cluster "{report.name}": {len(report.left)} left:\n' + "\n".join(report.left),
-            hint=f"netemu down --name {report.name}",
-        )

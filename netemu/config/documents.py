@@ -81,7 +81,7 @@ def parse(text: str, file: str) -> tuple[list[Document], list[ManifestError]]:
 def _parts(text: str, file: str) -> list[Read]:
     """JSON when it looks like that and is; else YAML, of which `{a: 1}` is a document too."""
     looks_like_json = text.lstrip()[:1] == "{" and "\n---" not in text
-    json_parts = _json_parts(text, file) if looks_like_json else []
+    json_parts = _json_parts(text) if looks_like_json else []
     if json_parts and not any(part.problem for part in json_parts):
         return json_parts
     yaml_parts = [read_yaml(part, line) for part, line in _split(text)]
@@ -101,7 +101,7 @@ def _split(text: str) -> Iterator[tuple[str, int]]:
     yield text[start:], line
 
 
-def _json_parts(text: str, file: str) -> list[Read]:
+def _json_parts(text: str) -> list[Read]:
     """One JSON value after the other, as kubectl reads a `.json` stream."""
     decoder = json.JSONDecoder(object_pairs_hook=_unique)
     parts: list[Read] = []

@@ -84,10 +84,6 @@ class Runtime:
                 store.synced = True
         return store
 
-    @property
-    def stores(self) -> Iterable[Store]:
-        return self._stores.values()
-
     def on_change(self, watcher: Callable[[Iterable[object]], None]) -> Callable[[], None]:
         """Hear the tags of everything that changes, in any store; the result ends that."""
         self._watchers.append(watcher)

@@ -7,7 +7,7 @@ https://www.netfilter.org/projects/nftables/manpage.html
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 
@@ -76,19 +76,15 @@ _BATCH = 200
 """Elements in one `add element` line."""
 
 
-def _elements(verb: str, table: Table, name: str, elements: Iterable[str]) -> Iterator[str]:
-    listed = list(elements)
+def _elements(table: Table, name: str, elements: Mapping[str, str]) -> Iterator[str]:
+    listed = [f"{key} : {value}" if value else key for key, value in elements.items()]
     for at in range(0, len(listed), _BATCH):
-        yield f"{verb} element {table.place} {name} {{ {', '.join(listed[at : at + _BATCH])} }}\n"
-
-
-def _pairs(elements: Mapping[str, str]) -> Iterator[str]:
-    return (f"{key} : {value}" if value else key for key, value in elements.items())
+        yield f"add element {table.place} {name} {{ {', '.join(listed[at : at + _BATCH])} }}\n"
 
 
 def _new_set(table: Table, name: str, value: NftSet) -> Iterator[str]:
     yield f"add {value.word} {table.place} {name} {{ {value.header} }}\n"
-    yield from _elements("add", table, name, _pairs(value.elements))
+    yield from _elements(table, name, value.elements)
 
 
 def _new_chain(table: Table, name: str, chain: Chain) -> str:
@@ -136,29 +132,6 @@ class Delta:
             or any(self.added.values())
             or any(self.removed.values())
         )
-
-
-def render_delta(table: Table, delta: Delta, *, delete_chains: bool = False) -> str:
-    """The transaction for `delta`. Dropped chains are emptied; `delete_chains` deletes them too.
-
-    Kernels before 6.2 count a verdict map's references to chains late, so that a chain which an
-    element of this very transaction let go may not be deleted yet: the owner deletes it later.
-    """
-    lines = [_new_chain(table, name, chain) for name, chain in delta.chains.items()]
-    for name, value in delta.sets.items():
-        lines += _new_set(table, name, value)
-    for name, chain in delta.chains.items():
-        lines.append(f"flush chain {table.place} {name}\n")
-        lines += [f"add rule {table.place} {name} {rule}\n" for rule in chain.rules]
-    for name, keys in delta.removed.items():
-        lines += _elements("delete", table, name, keys)
-    for name, elements in delta.added.items():
-        lines += _elements("add", table, name, _pairs(elements))
-    lines += [f"flush chain {table.place} {name}\n" for name in delta.dropped_chains]
-    if delete_chains:
-        lines += [f"delete chain {table.place} {name}\n" for name in delta.dropped_chains]
-    lines += [f"delete {word} {table.place} {n}\n" for n, word in delta.dropped_sets.items()]
-    return "".join(lines)
 
 
 def diff(old: Table, new: Table) -> Delta:

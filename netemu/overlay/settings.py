@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from netemu.overlay.lease import Family, family_of
 
 VXLAN, HOST_GW = "vxlan", "host-gw"
-BACKENDS = (VXLAN, HOST_GW)
 VXLAN_OVERHEAD = 50
 """Inner Ethernet 14, outer IPv4 20, UDP 8, VXLAN 8; flannel counts the same for IPv6."""
 VXLAN_OVERHEAD_V6 = 70

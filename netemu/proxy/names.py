@@ -11,8 +11,6 @@ from hashlib import sha256
 
 from netemu.proxy.model import Endpoint, ServicePort
 
-MASQUERADE_MARK = 0x4000
-
 _NAME_MAX = 240
 """nftables' own limit less the longest prefix."""
 

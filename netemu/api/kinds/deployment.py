@@ -11,8 +11,6 @@ from netemu.api.podspec.template import check_status_counts, check_workload
 from netemu.api.rollout import check_amount, is_zero
 
 _STRATEGIES = ("Recreate", "RollingUpdate")
-FOREVER = (1 << 31) - 1
-"""A progressDeadlineSeconds that stands for none."""
 
 
 def _default(obj: Object) -> None:

@@ -81,13 +81,3 @@ BINDINGS = Kind(
     verbs=CREATE_ONLY,
     validate=_validate_binding,
 )
-REVIEWS = (
-    TOKEN_REVIEWS,
-    SELF_SUBJECT_REVIEWS,
-    SUBJECT_ACCESS_REVIEWS,
-    SELF_SUBJECT_ACCESS_REVIEWS,
-    SELF_SUBJECT_RULES_REVIEWS,
-    LOCAL_SUBJECT_ACCESS_REVIEWS,
-    BINDINGS,
-)
-"""All of them. The server answers them; nothing is stored."""

@@ -21,7 +21,7 @@ from netemu.apiserver.pipeline.update import is_released
 from netemu.apiserver.watcher import Entry
 from netemu.errors import ApiError
 
-FOREGROUND, ORPHAN, BACKGROUND = "foregroundDeletion", "orphan", "Background"
+FOREGROUND, ORPHAN = "foregroundDeletion", "orphan"
 _POLICIES = ("", "Background", "Foreground", "Orphan")
 NO_OPTIONS = DeleteOptions()
 

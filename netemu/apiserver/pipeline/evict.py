@@ -59,12 +59,12 @@ async def _spend(ctx: Context, budget: Object, pod: str) -> None:
     def change(old: Object) -> Object:
         status = old.get("status") or {}
         if status.get("observedGeneration", 0) < old["metadata"].get("generation", 0):
-            raise _refused(old, "The disruption budget has not been processed yet.", 10)
+            raise _refused("The disruption budget has not been processed yet.", 10)
         if status.get("disruptionsAllowed", 0) < 1:
             name, wanted = meta.name(old), status.get("desiredHealthy", 0)
             healthy = status.get("currentHealthy", 0)
             why = f"The disruption budget {name} needs {wanted} healthy pods and has {healthy} "
-            raise _refused(old, f"{why}currently", 0)
+            raise _refused(f"{why}currently", 0)
         new = meta.copy(old)
         del new["metadata"]["resourceVersion"]
         disrupted = {**(status.get("disruptedPods") or {}), pod: meta.timestamp(ctx.clock.now())}
@@ -78,7 +78,7 @@ async def _spend(ctx: Context, budget: Object, pod: str) -> None:
     await modify(ctx, kind, meta.namespace(budget), meta.name(budget), change, subresource="status")
 
 
-def _refused(budget: Object, why: str, retry: int) -> ApiError:
+def _refused(why: str, retry: int) -> ApiError:
     message = "Cannot evict pod as it would violate the pod's disruption budget."
     details: Object = {"causes": [{"reason": "DisruptionBudget", "message": why}]}
     if retry:

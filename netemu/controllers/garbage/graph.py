@@ -37,12 +37,6 @@ def node_of(resource: Resource, obj: Object) -> Node:
     )
 
 
-def is_plain(obj: Object) -> bool:
-    """Owned by nobody, held by nothing: most objects."""
-    meta = obj["metadata"]
-    return not (meta.get("ownerReferences") or meta.get("finalizers"))
-
-
 class Graph:
     """Objects by uid, and the dependents of each owner."""
 

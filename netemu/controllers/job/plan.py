@@ -19,8 +19,6 @@ from netemu.controllers.job.counting import Counts
 from netemu.controllers.job.endings import backoff_left, delay_left, ended, replaces_only_failed
 from netemu.controllers.replicas import BURST
 
-NO_LIMIT = 2**31 - 1
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:

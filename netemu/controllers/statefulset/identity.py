@@ -10,7 +10,7 @@ from typing import Any
 
 from netemu.api import kinds
 from netemu.api.kind import Object
-from netemu.api.meta import controller_of, labels, name, namespace, owner_reference, uid
+from netemu.api.meta import labels, name, namespace, owner_reference, uid
 from netemu.controllers.history import REVISION_HASH
 from netemu.controllers.podtemplate import desired_pod
 
@@ -137,8 +137,3 @@ def desired_claim_owners(owner: Object, pod: Object, claim: Object, *, scaled: b
 def _stale_pod(reference: Any, pod: Object) -> bool:
     """A reference to an earlier pod of this name, from a scale-down that was taken back."""
     return bool(reference["kind"] == "Pod" and reference["name"] == name(pod))
-
-
-def owns(owner: Object, pod: Object) -> bool:
-    reference = controller_of(pod)
-    return reference is not None and reference["uid"] == uid(owner)

@@ -21,13 +21,12 @@ from netemu.controllers.statefulset.identity import ordinal_of, revision_of, sta
 
 @dataclass(slots=True, kw_only=True)
 class Plan:
-    """What to do in this look; `waiting_for` names the pod that holds everything up."""
+    """What to do in this look."""
 
     create: list[int] = field(default_factory=list)
     delete: list[Object] = field(default_factory=list)
     condemned: list[Object] = field(default_factory=list)
     """Those in `delete` that end because the set has shrunk."""
-    waiting_for: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,7 +115,6 @@ def _fill(view: View, result: Plan) -> bool:
         elif not is_deleting(pod) and view.is_available(pod):
             continue
         if view.ordered:
-            result.waiting_for = f"{view.owner['metadata']['name']}-{ordinal}"
             return True
     return False
 
@@ -131,7 +129,6 @@ def _shrink(view: View, result: Plan) -> bool:
             result.delete.append(pod)
             result.condemned.append(pod)
         if view.ordered:
-            result.waiting_for = pod["metadata"]["name"]
             return True
     return False
 
@@ -155,7 +152,6 @@ def _update(view: View, revision: str, result: Plan) -> None:
             result.delete.append(pod)
             return
         if not _usable(view, pod):
-            result.waiting_for = pod["metadata"]["name"] if pod else ""
             return
 
 

@@ -196,14 +196,6 @@ class Server:
             for listener in listeners.udp
         ]
 
-    def http_addresses(self) -> dict[str, Address]:
-        """Page → where it is served, with the ports the kernel chose."""
-        found: dict[str, Address] = {}
-        for address, server in self.http.items():
-            for path in self.instance.pages[address] if self.instance else ():
-                found[path] = server.sockets[0].getsockname()[:2]
-        return found
-
     async def _open(self, address: Address) -> Listeners:
         """Listen on all addresses that are meant. Port 0: one that is free for UDP and for TCP."""
         tries = FREE_PORT_TRIES if address[1] == 0 else 1

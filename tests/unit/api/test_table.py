@@ -39,13 +39,6 @@ def test_what_rows_carry() -> None:
     assert "object" not in table.render(CONFIG_MAPS, [OBJ], now=0, include="None")["rows"][0]
 
 
-def test_a_watch_event() -> None:
-    event = table.render_one(CONFIG_MAPS, OBJ, now=0, headers=False)
-    assert event["columnDefinitions"] is None
-    assert event["metadata"] == {"resourceVersion": "7"}
-    assert len(event["rows"]) == 1
-
-
 def test_kinds_without_columns_show_their_creation() -> None:
     rendered = table.render(CLUSTER_ROLES, [OBJ], now=0)
     assert [column["type"] for column in rendered["columnDefinitions"]] == ["string", "date"]
@@ -56,10 +49,3 @@ def test_rows_say_that_a_pod_has_ended() -> None:
     done = {**OBJ, "status": {"phase": "Succeeded"}}
     (condition,) = table.render(PODS, [done], now=0)["rows"][0]["conditions"]
     assert (condition["type"], condition["reason"]) == ("Completed", "Succeeded")
-
-
-def test_partial_lists() -> None:
-    listed = table.partial_list([OBJ], list_metadata={"resourceVersion": "9"})
-    assert listed["kind"] == "PartialObjectMetadataList"
-    assert listed["items"][0]["metadata"] == OBJ["metadata"]
-    assert "data" not in listed["items"][0]
