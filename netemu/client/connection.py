@@ -93,6 +93,8 @@ async def _exactly(reader: asyncio.StreamReader, size: int) -> AsyncIterator[byt
 
 @dataclass(slots=True)
 class Connection:
+    """One kept open between requests; `usable` when the last answer was read to its end."""
+
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
     reusable: bool = True

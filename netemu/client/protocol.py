@@ -36,7 +36,10 @@ class ObjectList(NamedTuple):
 
 
 class ApiClient(Protocol):
-    async def get(self, resource: Resource, name: str, namespace: str = "") -> Object: ...
+    """What components may ask of the API. Cluster-wide resources have the namespace ""."""
+
+    async def get(self, resource: Resource, name: str, namespace: str = "") -> Object:
+        """One object; ApiError `NotFound` when there is none."""
 
     async def list(
         self, resource: Resource, namespace: str = "", *, labels: str = "", fields: str = ""

@@ -25,5 +25,7 @@ class Measured:
 
 
 class UsageSource(Protocol):
+    """Whoever can tell what runs: the kubelets of one daemon, or a test."""
+
     async def measure(self) -> Measured:
         """What is used now; what does not run, or whose node is silent, is left out."""

@@ -58,6 +58,7 @@ def _metadata(name: str, labels: dict[str, str]) -> Object:
 
 
 def config_map(config: ClusterConfig) -> Object:
+    """kube-system/coredns: the Corefile, for users to change."""
     return {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -67,6 +68,7 @@ def config_map(config: ClusterConfig) -> Object:
 
 
 def service(config: ClusterConfig) -> Object:
+    """kube-system/kube-dns, on the address that the pods' resolv.conf names."""
     ports = (("dns", 53, "UDP"), ("dns-tcp", 53, "TCP"), ("metrics", 9153, "TCP"))
     return {
         "apiVersion": "v1",
@@ -114,6 +116,7 @@ def _container() -> Object:
 
 
 def deployment(config: ClusterConfig) -> Object:
+    """kube-system/coredns: the resolver pods."""
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
@@ -137,6 +140,7 @@ def deployment(config: ClusterConfig) -> Object:
 
 
 def service_account() -> Object:
+    """Who the resolver pods are."""
     return {
         "apiVersion": "v1",
         "kind": "ServiceAccount",

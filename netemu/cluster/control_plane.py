@@ -49,6 +49,8 @@ START_LIMIT = 30.0
 
 
 class ControlPlane:
+    """One daemon's cluster: `run` starts all of it and ends all of it when cancelled."""
+
     def __init__(self, config: ClusterConfig, report: Report, maker: NetworkMaker) -> None:
         self._config, self._report, self._maker = config, report, maker
         self._clock = SystemClock()

@@ -11,6 +11,8 @@ log = logging.getLogger(__name__)
 
 
 class VolumeDirectories:
+    """Where persistent volumes are kept: one directory a volume, right below the root."""
+
     def __init__(self, root: Path) -> None:
         """`root`: where the provisioner puts volumes."""
         self._root = root

@@ -1,4 +1,7 @@
-"""ConfigMap."""
+"""ConfigMap: data that pods read as files or variables; `immutable` ones never change again.
+
+https://kubernetes.io/docs/concepts/configuration/configmap/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""ControllerRevision: a template as a StatefulSet or DaemonSet once had it."""
+"""ControllerRevision: a template as a StatefulSet or DaemonSet once had it.
+
+https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/controller-revision-v1/
+"""
 
 from __future__ import annotations
 

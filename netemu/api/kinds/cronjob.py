@@ -1,4 +1,7 @@
-"""CronJob."""
+"""CronJob: a Job each time its schedule is due.
+
+https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/
+"""
 
 from __future__ import annotations
 

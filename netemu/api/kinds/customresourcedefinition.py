@@ -1,4 +1,7 @@
-"""CustomResourceDefinition. What kinds it makes is `api/crd/`."""
+"""CustomResourceDefinition. What kinds it makes is `api/crd/`.
+
+https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""DaemonSet."""
+"""DaemonSet: a pod on each node that fits, also where ordinary pods may not go.
+
+https://kubernetes.io/docs/concepts/workloads/controllers/daemonset/
+"""
 
 from __future__ import annotations
 

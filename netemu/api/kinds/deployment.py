@@ -1,4 +1,7 @@
-"""Deployment."""
+"""Deployment: ReplicaSets that replace one another, a version each.
+
+https://kubernetes.io/docs/concepts/workloads/controllers/deployment/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Endpoints: the older form of EndpointSlice, still written by hand for outside servers."""
+"""Endpoints: the older form of EndpointSlice, still written by hand for outside servers.
+
+https://kubernetes.io/docs/reference/kubernetes-api/service-resources/endpoints-v1/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""EndpointSlice (KEP-752)."""
+"""EndpointSlice (KEP-752): up to 1,000 addresses behind a Service; what proxies and DNS read.
+
+https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""HorizontalPodAutoscaler. Stored as v2; v1 is a view of it."""
+"""HorizontalPodAutoscaler. Stored as v2; v1 is a view of it.
+
+https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Ingress."""
+"""Ingress: stored and checked for whoever brings a controller; netemu routes nothing by it.
+
+https://kubernetes.io/docs/concepts/services-networking/ingress/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""IngressClass."""
+"""IngressClass: which controller an Ingress is for.
+
+https://kubernetes.io/docs/concepts/services-networking/ingress/#ingress-class
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""IPAddress: which Service holds an address of the service range (KEP-1880)."""
+"""IPAddress: which Service holds an address of the service range (KEP-1880).
+
+https://kubernetes.io/docs/concepts/services-networking/cluster-ip-allocation/
+"""
 
 from __future__ import annotations
 

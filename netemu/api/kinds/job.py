@@ -1,4 +1,7 @@
-"""Job."""
+"""Job: pods that run until enough of them have succeeded.
+
+https://kubernetes.io/docs/concepts/workloads/controllers/job/
+"""
 
 from __future__ import annotations
 

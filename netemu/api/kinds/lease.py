@@ -1,4 +1,7 @@
-"""Lease."""
+"""Lease: who leads, and which nodes are alive.
+
+https://kubernetes.io/docs/concepts/architecture/leases/
+"""
 
 from __future__ import annotations
 

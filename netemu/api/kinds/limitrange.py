@@ -1,4 +1,7 @@
-"""LimitRange."""
+"""LimitRange: defaults and bounds of what one container, pod or claim may ask for.
+
+https://kubernetes.io/docs/concepts/policy/limit-range/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Namespace."""
+"""Namespace: it goes when all that is in it has gone.
+
+https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""NetworkPolicy."""
+"""NetworkPolicy: stored and checked for whoever brings an engine; netemu enforces none.
+
+https://kubernetes.io/docs/concepts/services-networking/network-policies/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Node."""
+"""Node: the machine that a kubelet stands for, its addresses, ranges and conditions.
+
+https://kubernetes.io/docs/concepts/architecture/nodes/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""PersistentVolume. netemu stores it; nothing provides real storage behind it."""
+"""PersistentVolume. netemu stores it; nothing provides real storage behind it.
+
+https://kubernetes.io/docs/concepts/storage/persistent-volumes/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""PersistentVolumeClaim."""
+"""PersistentVolumeClaim: a pod's wish for storage, which a PersistentVolume is bound to.
+
+https://kubernetes.io/docs/concepts/storage/persistent-volumes/#persistentvolumeclaims
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Pod."""
+"""Pod: what its server does at create and update; the rules of its spec are `api/podspec/`.
+
+https://kubernetes.io/docs/concepts/workloads/pods/
+"""
 
 from __future__ import annotations
 

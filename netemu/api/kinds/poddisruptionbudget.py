@@ -1,4 +1,7 @@
-"""PodDisruptionBudget."""
+"""PodDisruptionBudget: how many pods an eviction has to leave.
+
+https://kubernetes.io/docs/tasks/run-application/configure-pdb/
+"""
 
 from __future__ import annotations
 

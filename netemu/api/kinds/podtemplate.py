@@ -1,4 +1,7 @@
-"""PodTemplate."""
+"""PodTemplate: a pod's recipe on its own; nothing is made of it by itself.
+
+https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-template-v1/
+"""
 
 from __future__ import annotations
 

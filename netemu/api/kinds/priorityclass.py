@@ -1,4 +1,7 @@
-"""PriorityClass."""
+"""PriorityClass: a name for how important pods are, and whether they push others out.
+
+https://kubernetes.io/docs/concepts/scheduling-eviction/pod-priority-preemption/
+"""
 
 from __future__ import annotations
 

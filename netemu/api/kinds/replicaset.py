@@ -1,4 +1,7 @@
-"""ReplicaSet."""
+"""ReplicaSet: so many pods of one template.
+
+https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""ReplicationController: a ReplicaSet's older form, with a plain map as its selector."""
+"""ReplicationController: a ReplicaSet's older form, with a plain map as its selector.
+
+https://kubernetes.io/docs/concepts/workloads/controllers/replicationcontroller/
+"""
 
 from __future__ import annotations
 

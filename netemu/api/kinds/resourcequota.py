@@ -1,4 +1,7 @@
-"""ResourceQuota."""
+"""ResourceQuota: how much all objects of a namespace may use together.
+
+https://kubernetes.io/docs/concepts/policy/resource-quotas/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""RuntimeClass. Every handler runs the same way here."""
+"""RuntimeClass. Every handler runs the same way here.
+
+https://kubernetes.io/docs/concepts/containers/runtime-class/
+"""
 
 from __future__ import annotations
 

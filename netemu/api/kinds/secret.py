@@ -1,4 +1,7 @@
-"""Secret."""
+"""Secret: bytes that pods read as files or variables, of a type that says which keys it has.
+
+https://kubernetes.io/docs/concepts/configuration/secret/
+"""
 
 from __future__ import annotations
 

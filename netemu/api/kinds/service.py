@@ -1,4 +1,7 @@
-"""Service."""
+"""Service: a name and address for pods; its rules and allocations are `api/servicespec/`.
+
+https://kubernetes.io/docs/concepts/services-networking/service/
+"""
 
 from __future__ import annotations
 

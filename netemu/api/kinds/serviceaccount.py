@@ -1,4 +1,7 @@
-"""ServiceAccount."""
+"""ServiceAccount: who a pod is to the API.
+
+https://kubernetes.io/docs/concepts/security/service-accounts/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""ServiceCIDR: ranges for Service addresses (KEP-1880)."""
+"""ServiceCIDR: ranges for Service addresses (KEP-1880).
+
+https://kubernetes.io/docs/tasks/network/extend-service-ip-ranges/
+"""
 
 from __future__ import annotations
 

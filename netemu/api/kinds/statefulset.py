@@ -1,4 +1,7 @@
-"""StatefulSet."""
+"""StatefulSet: pods with names, DNS names and volumes of their own, in order.
+
+https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/
+"""
 
 from __future__ import annotations
 
