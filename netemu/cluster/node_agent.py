@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 
 from netemu.aio import Clock, spawn
 from netemu.client.events import EventRecorder
@@ -55,6 +56,7 @@ class NodeAgent:
         decisions: SharedDecisions | None = None,
     ) -> None:
         self.name = node.name
+        self._directory = config.node_dir(node.name)
         self._network = PodNetwork(
             config, node.name, machine.netns, holder=holder, ledger=ledger, build=build
         )
@@ -100,7 +102,9 @@ class NodeAgent:
             self._network.close()
 
     async def dismantle(self) -> None:
-        """End the node's pods for good, when the node itself goes. After `run` has ended."""
+        """End the node's pods for good and remove its files. Only for an agent that never ran."""
         await self.kubelet.dismantle()
+        await self._network.adopt()
         await self._network.remove(list(self._network.sandboxes()))
         self._network.close()
+        await asyncio.to_thread(shutil.rmtree, self._directory, True)

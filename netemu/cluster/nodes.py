@@ -95,12 +95,11 @@ class Nodes:
     async def delete(self, name: str) -> None:
         """Take a node out: its Node object, its pods' processes and networks, its machine."""
         node = self._node(name)
-        agent = self.agents.get(name)
         await self._end(name)
         with suppress(ApiError):
             await self._client.delete(NODES, name)
-        if agent is not None:
-            await agent.dismantle()
+        # A stopped node has no agent, and what ran there runs on: a new one clears it away.
+        await self._make_agent(node, self._fabric.machines[name]).dismantle()
         await self._fabric.remove(name)
         self._save(tuple(other for other in self.config.nodes if other is not node))
         await self._claim([other.name for other in self.config.nodes])

@@ -6,12 +6,15 @@ them last. What only one of them knows is an orphan, and goes.
 
 from __future__ import annotations
 
+import asyncio
 import shutil
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from netemu.api import meta
 from netemu.api.kind import Object
+from netemu.config import ClusterConfig
 from netemu.node.kubelet.context import NodeContext
 from netemu.node.kubelet.runtime import meta_of
 from netemu.node.kubelet.states import (
@@ -21,6 +24,7 @@ from netemu.node.kubelet.states import (
     ContainerState,
     Termination,
 )
+from netemu.node.kubelet.volumes import own_directories
 
 if TYPE_CHECKING:
     from netemu.node.kubelet.worker import PodWorker
@@ -104,7 +108,20 @@ async def remove_orphans(context: NodeContext, wanted: Iterable[str]) -> None:
     networks = [uid for uid in context.network.sandboxes() if uid not in keep]
     if networks:
         await context.network.remove(networks)
-    volumes = context.config.node_dir(context.node) / "volumes"
-    for directory in volumes.iterdir() if volumes.exists() else ():
-        if directory.name not in keep:
-            shutil.rmtree(directory, ignore_errors=True)
+    await asyncio.to_thread(remove_files, context.config, context.node, keep)
+
+
+def remove_files(config: ClusterConfig, node: str, keep: Collection[str] = ()) -> None:
+    """Volumes and logs of the node's pods, those with a uid in `keep` excepted. Blocks."""
+    top = config.node_dir(node)
+    logs = {entry.name.rpartition("_")[2]: entry for entry in _entries(top / "pods")}
+    for uid in {entry.name for entry in _entries(top / "volumes")} | logs.keys():
+        if uid in keep:
+            continue
+        for path in (*own_directories(config, node, uid), logs.get(uid)):
+            if path is not None:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _entries(directory: Path) -> list[Path]:
+    return list(directory.iterdir()) if directory.exists() else []

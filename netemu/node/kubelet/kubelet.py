@@ -21,7 +21,7 @@ from netemu.config import ClusterConfig, NodeConfig
 from netemu.errors import ApiError, NetemuError
 from netemu.node.images import ImageTable
 from netemu.node.kubelet import podapi
-from netemu.node.kubelet.adoption import adopt, remove_orphans
+from netemu.node.kubelet.adoption import adopt, remove_files, remove_orphans
 from netemu.node.kubelet.context import NodeContext, TokenIssuer
 from netemu.node.kubelet.dnsconfig import ResolverFile
 from netemu.node.kubelet.nodesockets import NodeSockets
@@ -117,8 +117,9 @@ class Kubelet:
         await self._status.annotate(LIMITS_NOTE, " ".join(self._runtime.limits) or "none")
 
     async def dismantle(self) -> None:
-        """End the node's containers and their supervisor for good. After `run` has ended."""
+        """End the node's containers and their supervisor for good; `run` has ended or never was."""
         await self._runtime.dismantle()
+        await asyncio.to_thread(remove_files, self._config, self.name)
 
     def _make_context(self, group: asyncio.TaskGroup, sockets: NodeSockets) -> NodeContext:
         recorder = EventRecorder(self._client, "kubelet", self.name, clock=self._clock)

@@ -143,6 +143,8 @@ class NodeStatus:
         self._client, self._config, self._node = client, config, node
         self._addresses, self._clock = addresses, clock
         self._lease: Object | None = None
+        self._owners: list[Object] = []
+        """The Node: its Lease goes with it."""
 
     async def register(self) -> None:
         """Create the Node, or bring one that is there up to date."""
@@ -156,6 +158,8 @@ class NodeStatus:
             made = await self._client.patch(NODES, self._node.name, "", body)
         if not _is_ready(made):
             await self._patch_status(wanted["status"])
+        owner = {"apiVersion": "v1", "kind": "Node", "name": meta.name(made)}
+        self._owners, self._lease = [{**owner, "uid": meta.uid(made)}], None
         await self._renew()
 
     async def run(self) -> None:
@@ -211,7 +215,11 @@ class NodeStatus:
             self._lease = {
                 "apiVersion": "coordination.k8s.io/v1",
                 "kind": "Lease",
-                "metadata": {"name": name, "namespace": LEASE_NAMESPACE},
+                "metadata": {
+                    "name": name,
+                    "namespace": LEASE_NAMESPACE,
+                    "ownerReferences": self._owners,
+                },
                 "spec": {
                     "holderIdentity": name,
                     "leaseDurationSeconds": int(self._config.timing.node_lease_duration),
@@ -225,8 +233,14 @@ class NodeStatus:
                 if error.reason != "AlreadyExists":
                     self._lease = None
                     raise
-        patch = {"spec": {"renewTime": renewed, "holderIdentity": name}}
-        await self._client.patch(LEASES, name, LEASE_NAMESPACE, patch)
+        spec = {"renewTime": renewed, "holderIdentity": name}
+        patch = {"metadata": {"ownerReferences": self._owners}, "spec": spec}
+        try:
+            await self._client.patch(LEASES, name, LEASE_NAMESPACE, patch)
+        except ApiError as error:
+            if error.reason == "NotFound":
+                self._lease = None  # somebody deleted it: make it again next time
+            raise
 
 
 async def register_with_patience(status: NodeStatus, clock: Clock) -> None:

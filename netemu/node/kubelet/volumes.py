@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from netemu.api import meta
 from netemu.api.kind import Object
 from netemu.api.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
+from netemu.config import ClusterConfig
 from netemu.errors import ApiError
 from netemu.node.kubelet.context import NodeContext
 from netemu.node.kubelet.environment import expand
@@ -37,9 +38,8 @@ _DEVICES = "/dev/termination-log"
 
 class PodVolumes:
     def __init__(self, context: NodeContext, pod: Object) -> None:
-        uid = meta.uid(pod)
-        self._quick = Path(f"{context.directory}/volumes/{uid}")
-        self._lasting = Path(f"{context.config.data_dir}/pods/{uid}/volumes")
+        self._own = own_directories(context.config, context.node, meta.uid(pod))
+        self._quick, self._lasting = self._own[0], self._own[1] / "volumes"
         self._paths: dict[str, Path] = {}
         self._signatures: dict[str, list[Any]] = {}
         """What the files of a volume were made from, by the volume's name."""
@@ -148,9 +148,14 @@ class PodVolumes:
 
     async def remove(self, worker: PodWorker) -> None:
         """Delete what is the pod's own."""
-        for path in (self._quick, self._lasting.parent):
+        for path in self._own:
             if path.exists():
                 await asyncio.to_thread(shutil.rmtree, path, True)
+
+
+def own_directories(config: ClusterConfig, node: str, uid: str) -> tuple[Path, Path]:
+    """Where a pod's volumes are that go with it: those in memory, and those on disk."""
+    return config.node_dir(node) / "volumes" / uid, config.data_dir / "pods" / uid
 
 
 def _empty(path: Path, group: int | None) -> Path:

@@ -6,10 +6,15 @@ these tests leave pods in the cluster, and the cluster takes them along when it 
 
 from __future__ import annotations
 
+import http.client
 import json
+import socket
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +24,39 @@ import pytest
 ROOT = Path(__file__).parents[3]
 NETEMU = Path(sys.executable).with_name("netemu")
 LIMIT = 120.0
+
+
+WEB = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  replicas: 4
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      terminationGracePeriodSeconds: 5
+      containers:
+      - name: c
+        image: nginx:1
+        ports: [{containerPort: 80}]
+        readinessProbe: {httpGet: {path: /, port: 80}, periodSeconds: 1}
+        lifecycle: {preStop: {sleep: {seconds: 1}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {selector: {app: web}, ports: [{port: 80}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: asker}
+spec:
+  nodeName: node-1
+  terminationGracePeriodSeconds: 1
+  containers: [{name: main, image: busybox, command: [sleep, infinity]}]
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -63,6 +101,51 @@ class Cluster:
     def get(self, *arguments: str) -> Any:
         return json.loads(self.run("get", *arguments, "-o", "json"))
 
+    def pods(self, **labels: str) -> list[Any]:
+        """Pods with these labels that are not on their way out."""
+        selector = ",".join(f"{label}={value}" for label, value in labels.items())
+        items = self.get("pods", "-l", selector)["items"]
+        return [pod for pod in items if "deletionTimestamp" not in pod["metadata"]]
+
+    def ready_pods(self, **labels: str) -> list[Any]:
+        """Those of them that are Ready."""
+        return [pod for pod in self.pods(**labels) if _is_ready(pod)]
+
+    @contextmanager
+    def watching(self, path: str) -> Iterator[list[tuple[str, Any]]]:
+        """Every (type, object) that a watch of the API's `path` tells meanwhile, in its order."""
+        api = http.client.HTTPConnection("api")
+        api.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        api.sock.connect(f"/run/netemu/{self.name}/api.sock")
+        api.request("GET", path)
+        answer = api.getresponse()
+        assert answer.status == 200, answer.read()
+        seen: list[tuple[str, Any]] = []
+
+        def read() -> None:
+            with suppress(http.client.IncompleteRead):
+                for line in answer:
+                    event = json.loads(line)
+                    seen.append((event["type"], event["object"]))
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        try:
+            yield seen
+        finally:
+            api.sock.shutdown(socket.SHUT_RDWR)
+            reader.join()
+            api.close()
+
+    def until(self, holds: Callable[[], Any], what: str, limit: float = 60.0) -> Any:
+        """The first true result; a condition is asked for again, nothing is slept away."""
+        end = time.monotonic() + limit
+        while time.monotonic() < end:
+            if found := holds():
+                return found
+            time.sleep(0.1)
+        raise AssertionError(f"not within {limit} s: {what}")
+
     def exec(self, where: str, *command: str) -> subprocess.CompletedProcess[str]:
         return self.try_run("exec", where, "--", *command)
 
@@ -75,6 +158,11 @@ class Cluster:
             check=True,
             timeout=LIMIT,
         ).stdout
+
+
+def _is_ready(pod: Any) -> bool:
+    conditions = pod["status"].get("conditions") or ()
+    return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
 def _split(arguments: tuple[str, ...]) -> tuple[tuple[str, ...], ...]:
@@ -126,3 +214,9 @@ def examples(make_cluster: Callable[..., Cluster]) -> Cluster:
     cluster = make_cluster("ex", "-f", "examples/cluster.yaml")
     cluster.run("apply", "-f", "examples/")
     return cluster
+
+
+@pytest.fixture(scope="session")
+def web_manifest() -> str:
+    """A Deployment `web` as good practice asks, its Service, and the pod `asker` on node-1."""
+    return WEB

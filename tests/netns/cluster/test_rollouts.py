@@ -1,4 +1,7 @@
-"""What clients of a Service see while its Deployment is updated: nothing, in each proxy mode."""
+"""What clients of a Service see while its Deployment is updated: nothing, in each proxy mode.
+
+IPVS, which few kernels have, is in ../test_rollout.py: scripts/test-vm runs that.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,7 @@ from typing import Any
 
 import pytest
 
-IPVS = pytest.param("ipvs", marks=pytest.mark.needs("ipvs", "ipset", "dummy"))
-MODES = ["nftables", "flat", "iptables", IPVS]
+MODES = ["nftables", "flat", "iptables"]
 FETCH = """
 count=0
 while [ ! -e /tmp/stop ]; do
