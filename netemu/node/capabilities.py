@@ -112,7 +112,7 @@ FEATURES = {
 
 def probe() -> list[Capability]:
     """Everything, in the order of the doctor's report. Blocks for some tens of milliseconds."""
-    return [_root(), _namespaces(), _br_netfilter(), *_features(), *_programs()]
+    return [_root(), _namespaces(), _br_netfilter(), neighbours(), *_features(), *_programs()]
 
 
 def require(*names: str) -> None:
@@ -171,6 +171,28 @@ def _br_netfilter() -> Capability:
         present=Path("/proc/sys/net/bridge/bridge-nf-call-iptables").exists(),
         needed_by="pods of one node meeting on the bridge; without it they meet at their gateway",
         hint="modprobe br_netfilter",
+    )
+
+
+def neighbours(proc: Path = Path("/proc")) -> Capability:
+    """Room in the table of neighbours, one for all namespaces of the machine (arp(7)).
+
+    While it is full, who asks for an address by ARP gets nothing: a pod's first packets to its
+    node's other pods are lost, the answer to its first look-up among them.
+    """
+    limit = (
+        proc / "sys/net/ipv4/neigh/default/gc_thresh3"
+    )  # only the machine's own namespace has it
+    names, *rows = [line.split() for line in (proc / "net/stat/arp_cache").read_text().splitlines()]
+    processors = [dict(zip(names, (int(word, 16) for word in row), strict=True)) for row in rows]
+    entries, full = processors[0]["entries"], sum(each["table_fulls"] for each in processors)
+    most = int(limit.read_text()) if limit.exists() else 1024
+    return Capability(
+        name="neighbours",
+        present=entries < most * 9 // 10,
+        needed_by="pods of one node meeting on the bridge",
+        detail=f"{entries} of {most}" + (f", was full {full} times" if full else ""),
+        hint=f"sysctl -w net.ipv4.neigh.default.gc_thresh3={8 * most}",
     )
 
 

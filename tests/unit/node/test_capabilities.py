@@ -39,3 +39,17 @@ def test_iptables_names_the_back_end_that_the_machine_has_chosen(tmp_path: Path)
         patch.setenv("PATH", str(tmp_path), prepend=":")
         (found,) = [x for x in capabilities.probe() if x.name == "iptables-restore"]
     assert found.detail == f"{program} (legacy)"
+
+
+def test_a_full_table_of_neighbours_is_said(tmp_path: Path) -> None:
+    stat, limit = tmp_path / "net/stat", tmp_path / "sys/net/ipv4/neigh/default"
+    stat.mkdir(parents=True)
+    limit.mkdir(parents=True)
+    (limit / "gc_thresh3").write_text("1024\n")
+    for entries, said in ((0x26, "38 of 1024, was full 17 times"), (1000, "1000 of 1024")):
+        rows = "".join(f"{entries:08x} {fulls:08x}\n" for fulls in (0x10, 1))
+        (stat / "arp_cache").write_text(f"entries  table_fulls\n{rows}")
+        found = capabilities.neighbours(tmp_path)
+        assert found.present == (entries == 0x26)
+        assert found.detail.startswith(said)
+    assert found.hint == "sysctl -w net.ipv4.neigh.default.gc_thresh3=8192"
