@@ -97,6 +97,17 @@ def test_a_session_has_a_cluster_and_leaves_nothing(tmp_path: Path) -> None:
         assert not (RUN / f"pytest-{session.pid}").exists()
 
 
+def test_the_example_passes() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "examples/test_nginx.py"],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+    )
+    assert "2 passed" in done.stdout, done.stdout + done.stderr
+
+
 def test_a_killed_session_leaves_nothing(tmp_path: Path) -> None:
     ready = tmp_path / "ready"
     os.mkfifo(ready)
