@@ -43,6 +43,8 @@ class Cache:
         self._early: list[Event] | None = []  # a shared store may move on while we read it
         self._lost = asyncio.Event()
         self.revision = 0
+        self.barriers = 0
+        """How many barriers wait: who begins to watch meanwhile is told at once how far we are."""
 
     async def open(self) -> None:
         """Load everything and follow."""
@@ -232,6 +234,8 @@ class Cache:
             watcher.offer(change)
         watcher.revision = max(watcher.revision, revision)
         collection.dispatch.add(watcher)
+        if self.barriers:
+            watcher.bookmark(self.revision)
         return watcher
 
     async def _past(self, kind: Kind, after: int) -> list[Change]:

@@ -18,7 +18,7 @@ _CONTROLLERS = "controllers/"
 
 
 class Progress:
-    """A component counts from its first report until its node or pod is deleted or lost."""
+    """A component counts from its first report, or `expect`, until its node or pod is gone."""
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
@@ -30,6 +30,10 @@ class Progress:
         if revision > self._reported.get(component, -1):
             self._reported[component] = revision
             self._notify()
+
+    def expect(self, component: str) -> None:
+        """Let barriers wait for a component that has not reported yet."""
+        self._reported.setdefault(component, 0)
 
     def forget(self, component: str) -> None:
         """Expect nothing more of a component, or of all below it (`node-1/`)."""
@@ -64,6 +68,7 @@ class Progress:
         wanted = revision or self._cache.revision
         moved = asyncio.Event()
         self._waiters.add(moved)
+        self._cache.barriers += 1
         try:
             async with asyncio.timeout(timeout):
                 if any(name.startswith(_CONTROLLERS) for name in self._reported):
@@ -75,6 +80,7 @@ class Progress:
             message = f"after {timeout:g} s revision {wanted} is not everywhere"
             raise ApiError("Timeout", f"{message}; waiting for {', '.join(lagging)}") from None
         finally:
+            self._cache.barriers -= 1
             self._waiters.discard(moved)
         return {"revision": wanted, "components": dict(sorted(self._reported.items()))}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from collections.abc import Sequence
@@ -98,6 +99,7 @@ cli.params.extend(shared_options())
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; every error ends here."""
     session = Session()
+    _look_into_sbin()
     try:
         result = cli.main(argv, prog_name="netemu", standalone_mode=False, obj=session)
         sys.stdout.flush()
@@ -118,6 +120,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         session.close()
 
 
+def _look_into_sbin() -> None:
+    """Where Debian keeps iptables and others; after a plain `su`, PATH lacks it."""
+    there = os.environ.get("PATH", os.defpath).split(":")
+    missing = [each for each in ("/usr/sbin", "/sbin") if each not in there]
+    os.environ["PATH"] = ":".join(there + missing)
+
+
 def _report(error: Exception, *, verbose: bool) -> int:
     if isinstance(error, OSError):
         error = from_os_error(error).with_traceback(error.__traceback__)
@@ -136,6 +145,4 @@ def _report(error: Exception, *, verbose: bool) -> int:
 
 def _close_stdout() -> None:
     """The reader is gone (`netemu get pods | head -1`): leave without a second complaint."""
-    import os
-
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Iterable, Iterator, Mapping
 
@@ -19,6 +20,7 @@ from netemu.cli import machines
 from netemu.cli.failures import CommandFailed, RootNeeded
 from netemu.cli.session import ObjectCommand, Session, pass_session
 from netemu.errors import CapabilityError
+from netemu.node.programs import install_hint
 
 COMMANDS = {
     "iptables": (("iptables-save",),),
@@ -115,14 +117,12 @@ def _of_family(command: tuple[str, ...], ipv6: bool) -> list[str]:
 
 
 def _run(netns: str, command: list[str]) -> str:
-    try:
-        done = subprocess.run(
-            ["nsenter", f"--net={netns}", *command], capture_output=True, text=True, timeout=60
-        )
-    except FileNotFoundError as error:
-        raise CapabilityError(
-            f"the program {error.filename} is missing", hint="netemu doctor"
-        ) from error
+    for program in ("nsenter", command[0]):
+        if shutil.which(program) is None:
+            raise CapabilityError(f"the program {program} is missing", hint=install_hint(program))
+    done = subprocess.run(
+        ["nsenter", f"--net={netns}", *command], capture_output=True, text=True, timeout=60
+    )
     if done.returncode:
         raise CommandFailed(f"{' '.join(command)}: {done.stderr.strip()}")
     return done.stdout

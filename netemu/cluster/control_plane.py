@@ -22,6 +22,7 @@ from netemu.apiserver.server import ApiServer
 from netemu.client.election import LeaderElection
 from netemu.client.informer import Informer
 from netemu.client.kubelet import KubeletApi
+from netemu.cluster import resolvers
 from netemu.cluster.addons import NAMESPACE, apply_addons
 from netemu.cluster.control import Control
 from netemu.cluster.controllers import Controllers
@@ -65,6 +66,7 @@ class ControlPlane:
         self._decisions = SharedDecisions()
         self._members: Members | None = None
         self._servers: Sequence[Member] = ()
+        self._resolvers: list[str] = []
         self._nodes = Nodes(config, self._client, self._fabric, self._agent, self._claim)
 
     def _kubelet(self, node: str) -> KubeletApi:
@@ -153,6 +155,10 @@ class ControlPlane:
         await ready.wait()
         if not held:  # whatever pods the store knows of, their networks are gone
             await forget_readiness(self._client, names)
+        else:
+            self._resolvers = await resolvers.expect_resolvers(
+                self._client, self._config, self._server.progress.expect
+            )
         self._report.step(f"API on {self._config.api_socket}")
 
     async def _start(self, group: asyncio.TaskGroup) -> None:
@@ -233,7 +239,7 @@ class ControlPlane:
                 self._report.step("the resolver answers")
             for follower in followers:
                 follower.cancel()
-        await self._client.barrier()
+        await resolvers.barrier(self._client, self._resolvers, self._server.progress.forget)
 
 
 async def _until(informer: Informer, condition: Callable[[], bool]) -> None:

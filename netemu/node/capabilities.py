@@ -17,6 +17,7 @@ from pathlib import Path
 
 from netemu.errors import CapabilityError, NetemuError
 from netemu.node import netns
+from netemu.node.programs import install_hint
 from netemu.node.throwaway import throwaway_namespace
 
 
@@ -32,20 +33,31 @@ class Capability:
 
 
 PROGRAMS = {
-    "ip": ("looking into nodes", "iproute2"),
-    "iptables-restore": ("masquerading, proxy mode iptables", "iptables"),
-    "nft": ("proxy modes nftables and flat", "nftables"),
-    "ipset": ("proxy mode ipvs", "ipset"),
-    "ipvsadm": ("looking at proxy mode ipvs", "ipvsadm"),
-    "conntrack": ("cutting stale UDP flows", "conntrack"),
-    "ping": ("netemu ping", "iputils-ping"),
-    "tcpdump": ("watching packets", "tcpdump"),
-    "busybox": ("images busybox and alpine", "busybox-static"),
+    "ip": "looking into nodes, addresses of nodes",
+    "iptables-restore": "masquerading, proxy modes iptables and ipvs",
+    "iptables-save": "masquerading, proxy modes iptables and ipvs",
+    "nft": "looking at proxy modes nftables and flat",
+    "ipset": "proxy mode ipvs",
+    "ipvsadm": "looking at proxy mode ipvs",
+    "conntrack": "looking at connections",
+    "ping": "pinging by hand",
+    "tcpdump": "watching packets",
+    "busybox": "images busybox and alpine",
 }
-"""Program -> (needed by, Debian package)."""
+"""Program -> needed by; `programs.py` knows their packages."""
 
-REQUIRED = ("root", "netns", "veth", "bridge", "vxlan", "iptables", "ip")
-"""Without these there is no cluster."""
+REQUIRED = (
+    "root",
+    "ip",
+    "iptables-restore",
+    "iptables-save",
+    "netns",
+    "veth",
+    "bridge",
+    "vxlan",
+    "iptables",
+)
+"""Without these there is no cluster. Programs first: features are tried with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +103,7 @@ FEATURES = {
     "iptables": _Feature(
         "masquerading, proxy mode iptables",
         ("iptables-restore",),
-        "install iptables; modprobe nf_nat xt_MASQUERADE xt_comment xt_statistic",
+        "modprobe nf_nat xt_MASQUERADE xt_comment xt_statistic",
         _IPTABLES_RULES,
     ),
     "nftables": _Feature(
@@ -201,7 +213,7 @@ def _features() -> Iterable[Capability]:
 
 
 def _feature(name: str, feature: _Feature) -> Capability:
-    detail = ""
+    detail, hint = "", feature.hint
     try:
         with throwaway_namespace() as path:
             for command in feature.commands:
@@ -209,12 +221,14 @@ def _feature(name: str, feature: _Feature) -> Capability:
                 netns.run_blocking(path, command.split(), stdin=stdin, timeout=10.0)
     except (NetemuError, OSError) as error:
         detail = str(error).partition(": ")[2].strip() or str(error)
+        if isinstance(error, CapabilityError):  # the program that would try it
+            hint = error.hint
     return Capability(
         name=name,
         present=not detail,
         needed_by=feature.needed_by,
         detail=detail.splitlines()[0] if detail else "",
-        hint=feature.hint if detail else "",
+        hint=hint if detail else "",
     )
 
 
@@ -223,14 +237,13 @@ def _programs() -> Iterable[Capability]:
 
 
 def _program(name: str) -> Capability:
-    needed_by, package = PROGRAMS.get(name, ("", name))
-    where = shutil.which(name) or shutil.which(name, path="/usr/sbin:/sbin")
+    where = shutil.which(name)
     return Capability(
         name=name,
         present=where is not None,
-        needed_by=needed_by,
+        needed_by=PROGRAMS[name],
         detail=f"{where}{_back_end(where)}" if where else "",
-        hint="" if where else f"apt-get install {package}",
+        hint="" if where else install_hint(name),
     )
 
 

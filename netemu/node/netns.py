@@ -26,6 +26,7 @@ from typing import TypeVar
 from netemu.errors import CapabilityError, DataplaneError
 from netemu.node import syscalls
 from netemu.node.netlink import NetlinkSocket
+from netemu.node.programs import install_hint
 
 NAMES = Path("/run/netns")
 _NS_GET_NSTYPE = 0xB703
@@ -140,9 +141,9 @@ def _run(
 
     try:
         process = _inside(path, start)
-    except FileNotFoundError as error:
+    except (FileNotFoundError, PermissionError) as error:
         raise CapabilityError(
-            f"{where}: {command} is not installed", hint=f"install the program {command}"
+            f"{where}: {command} is not installed", hint=install_hint(command)
         ) from error
     with process:
         try:

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 PAGE = 500
 WATCH_SECONDS = 3600
-FIRST_RETRY, LAST_RETRY = 0.1, 5.0
+FIRST_RETRY, LAST_RETRY = 0.1, 1.0
 PATIENCE = 5.0
 """Seconds for a page, a report, or the head of a watch: a server that hangs is asked anew."""
 CONFIG_MAPS = Resource(plural="configmaps", kind="ConfigMap")

@@ -39,6 +39,7 @@ async def launch(
     `cgroup` names its control groups. It does nothing until `record(PID, start time)` has returned,
     and ends by itself when we are gone by then. Raises DataplaneError when one runs there already.
     """
+    directory.mkdir(parents=True, exist_ok=True)
     process = await asyncio.create_subprocess_exec(
         *boot_command("supervisor", str(directory), cgroup),
         stdin=asyncio.subprocess.PIPE,

@@ -27,12 +27,6 @@ IDLE_SECONDS = 30.0
 
 def main(arguments: list[str]) -> None:
     directory, group = arguments
-    os.makedirs(directory, exist_ok=True)
-    lock = os.open(f"{directory}/supervisor.lock", os.O_WRONLY | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        sys.exit(f"a supervisor already runs in {directory}")
     ready, child_ready = os.pipe()
     kernel.unshare(kernel.NEWPID)
     pid = os.fork()
@@ -46,8 +40,18 @@ def main(arguments: list[str]) -> None:
     os.close(ready)
     if os.read(0, 1) != b"1":
         os._exit(1)
+    _claim(directory)
     _detach(directory)
     _run(directory, group, child_ready)
+
+
+def _claim(directory: str) -> None:
+    """Be the only one there; the lock is held until this process ends."""
+    lock = os.open(f"{directory}/supervisor.lock", os.O_WRONLY | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        sys.exit(f"a supervisor already runs in {directory}")
 
 
 def _detach(directory: str) -> None:

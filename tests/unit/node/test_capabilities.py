@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from netemu.errors import CapabilityError
-from netemu.node import capabilities
+from netemu.node import capabilities, programs
 
 
 def test_every_lack_has_a_hint() -> None:
@@ -21,10 +21,17 @@ def test_root_is_what_it_is() -> None:
 
 
 def test_a_missing_program_is_named_with_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(capabilities.PROGRAMS, "no-such-program", ("nothing", "no-such-package"))
+    monkeypatch.setitem(capabilities.PROGRAMS, "no-such-program", "nothing")
+    monkeypatch.setitem(programs.PACKAGES, "no-such-program", "no-such-package")
     with pytest.raises(CapabilityError, match=r"lacks no-such-program \(nothing\)") as caught:
         capabilities.require("no-such-program")
-    assert caught.value.hint == "apt-get install no-such-package"
+    assert caught.value.hint == "apt install no-such-package"
+
+
+def test_every_program_has_a_package() -> None:
+    assert capabilities.PROGRAMS.keys() <= programs.PACKAGES.keys()
+    tried = {c.split()[0] for f in capabilities.FEATURES.values() for c in f.commands}
+    assert tried <= programs.PACKAGES.keys()
 
 
 def test_what_is_there_is_no_error() -> None:
