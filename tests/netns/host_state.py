@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -62,6 +63,23 @@ def differences(before: HostState, after: HostState) -> list[str]:
         found += [f"{each.name}: left behind: {item}" for item in sorted(new - old)]
         found += [f"{each.name}: missing: {item}" for item in sorted(old - new)]
     return found
+
+
+@contextmanager
+def names_given_back() -> Iterator[None]:
+    """Around `ip netns add`, which makes /run/netns and mounts it on itself at its first use."""
+    names = Path("/run/netns")
+    there, mounted = names.is_dir(), _is_mount(names)
+    yield
+    if not mounted and _is_mount(names):
+        subprocess.run(["umount", str(names)], check=True)
+    if not there and names.is_dir():
+        names.rmdir()
+
+
+def _is_mount(path: Path) -> bool:
+    mounts = Path("/proc/self/mountinfo").read_text().splitlines()
+    return any(line.split(" ", 5)[4] == str(path) for line in mounts)
 
 
 def _names(directory: str) -> frozenset[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import host_state
 from netemu.config import ClusterConfig
 from netemu.errors import DataplaneError
 from netemu.node import cleanup, netns, sandbox
@@ -205,12 +206,10 @@ async def test_cleaning_spares_the_namespace_that_a_daemon_was_started_in() -> N
 
 @pytest.fixture
 def foreign_namespace() -> Iterator[str]:
-    mounted = str(netns.NAMES) + " " in Path("/proc/self/mountinfo").read_text()
-    subprocess.run(["ip", "netns", "add", "adopt.node-1"], check=True)
-    yield "adopt.node-1"
-    subprocess.run(["ip", "netns", "delete", "adopt.node-1"], check=True)
-    if not mounted:
-        subprocess.run(["umount", "/run/netns"], check=True)
+    with host_state.names_given_back():
+        subprocess.run(["ip", "netns", "add", "adopt.node-1"], check=True)
+        yield "adopt.node-1"
+        subprocess.run(["ip", "netns", "delete", "adopt.node-1"], check=True)
 
 
 async def test_a_namespace_of_someone_else_stays(foreign_namespace: str) -> None:
@@ -278,13 +277,17 @@ async def test_power_off_and_on(daemon: Daemon) -> None:
 @pytest.fixture
 def no_directory() -> Iterator[Path]:
     """/run/netns as on a machine that never had a named namespace."""
-    if netns.NAMES.is_dir():
+    there = netns.NAMES.is_dir()
+    if there:
         try:
             netns.NAMES.rmdir()
         except OSError:
             pytest.skip("this machine has named namespaces, or had some")
     yield netns.NAMES
-    netns.NAMES.mkdir(exist_ok=True)
+    if there:
+        netns.NAMES.mkdir(exist_ok=True)
+    elif netns.NAMES.is_dir():
+        netns.NAMES.rmdir()
 
 
 async def test_the_last_cluster_gives_the_directory_of_names_back(no_directory: Path) -> None:

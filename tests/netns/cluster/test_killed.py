@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ from pathlib import Path
 import pytest
 
 import host_state
+from netemu.node import processes
 from netemu.node.processes import Process
 
 pytestmark = pytest.mark.needs("veth", "bridge", "vxlan", "iptables")
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.needs("veth", "bridge", "vxlan", "iptables")
 NETEMU = str(Path(sys.executable).with_name("netemu"))
 NAME = "killed"
 RUN = Path("/run/netemu") / NAME
-KILLS = int(os.environ.get("NETEMU_KILLS", "3"))
+KILLS = int(os.environ.get("NETEMU_KILLS", "2"))
 """Moments of each kind."""
 PATIENCE = 60.0
 
@@ -118,8 +118,7 @@ def kill_daemon() -> None:
         pid, started = json.loads((RUN / "daemon.json").read_bytes())
     except FileNotFoundError:
         return  # not started yet
-    if Process(pid, started).alive:
-        os.kill(pid, signal.SIGKILL)
+    assert processes.kill([Process(pid, started)]) == []
 
 
 def moments(seed: str, least: int, most: int) -> list[int]:
