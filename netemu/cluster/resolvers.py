@@ -26,8 +26,13 @@ async def expect_resolvers(
 ) -> list[str]:
     """Call `expect` for each resolver of ours that was serving; the components' names."""
     images = ImageTable(config)
+    nodes = {node.name for node in config.nodes}  # others' resolvers have gone on with their server
     listed = await client.list(PODS, NAMESPACE)
-    found = [f"dns/{meta.name(pod)}" for pod in listed.items if _serves(pod, images)]
+    found = [
+        f"dns/{meta.name(pod)}"
+        for pod in listed.items
+        if pod["spec"].get("nodeName") in nodes and _serves(pod, images)
+    ]
     for component in found:
         expect(component)
     return found

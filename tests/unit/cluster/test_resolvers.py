@@ -9,10 +9,13 @@ from netemu.config import ClusterConfig
 from netemu.errors import ApiError
 
 
-def pod(name, image, *, ready=True, command=()):
+def pod(name, image, *, ready=True, command=(), node="node-1"):
     return {
         "metadata": {"name": name, "namespace": "kube-system"},
-        "spec": {"containers": [{"name": "main", "image": image, "command": list(command)}]},
+        "spec": {
+            "nodeName": node,
+            "containers": [{"name": "main", "image": image, "command": list(command)}],
+        },
         "status": {"conditions": [{"type": "Ready", "status": "True" if ready else "False"}]},
     }
 
@@ -35,6 +38,7 @@ async def test_ours_that_serve_are_expected_and_no_others():
     coredns = "registry.k8s.io/coredns/coredns:v1.13.1"
     pods = [
         pod("ours", coredns),
+        pod("elsewhere", coredns, node="node-9"),
         pod("not-ready", coredns, ready=False),
         pod("theirs", coredns, command=["/usr/bin/coredns", "-conf", "/Corefile"]),
         pod("other", "busybox", command=["sleep", "infinity"]),
