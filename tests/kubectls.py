@@ -28,3 +28,5 @@ def minor(version: str) -> int:
 
 KUBECTLS = _found()
 """Version → path, the oldest first."""
+ENDS = sorted({*list(KUBECTLS)[:1], *list(KUBECTLS)[-1:]})
+"""The oldest and the newest version."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kubectls import KUBECTLS
+from kubectls import ENDS, KUBECTLS
 
 pytestmark = [
     pytest.mark.netns,
@@ -18,8 +18,6 @@ pytestmark = [
 ]
 EXAMPLES = Path(__file__).parents[3] / "examples"
 FILES = sorted(path.stem for path in EXAMPLES.glob("*.yaml") if path.stem != "cluster")
-ENDS = sorted({list(KUBECTLS)[0], list(KUBECTLS)[-1]}) if KUBECTLS else []
-"""The oldest and the newest."""
 
 
 @pytest.fixture(scope="module")
