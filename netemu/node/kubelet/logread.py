@@ -6,6 +6,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 from netemu.aio import Clock
 from netemu.api import meta
@@ -31,15 +32,65 @@ def parse_line(raw: bytes) -> Line | None:
     return Line(parts[0], parts[3] if parts[2] == b"P" else parts[3] + b"\n")
 
 
-def read_files(path: Path) -> Iterator[bytes]:
-    """Raw lines of a log: the file that was rotated away, then the present one."""
-    for each in (path.with_name(path.name + ".1"), path):
+class Tail:
+    """A log as it grows: keeps it open, so that what was written before its removal can be read,
+    and goes on with the file that takes its place when it is rotated away.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._part = b""
+
+    def read(self) -> list[bytes]:
+        """Whole lines that came since the last time; some of them, when there are many."""
+        *lines, self._part = (self._part + self._more()).split(b"\n")
+        return lines
+
+    def _more(self) -> bytes:
+        if self._file is not None and (data := self._file.read(_CHUNK)):
+            return data
+        if self._file is None or self._is_replaced():
+            self.close()
+            try:
+                self._file = self._path.open("rb")
+            except FileNotFoundError:
+                return b""
+            return self._file.read(_CHUNK)
+        return b""
+
+    def _is_replaced(self) -> bool:
+        assert self._file is not None
         try:
-            with each.open("rb") as file:
-                for raw in file:
-                    yield raw.rstrip(b"\n")
+            return not os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
         except FileNotFoundError:
-            continue
+            return False
+
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+
+def _rotated(path: Path) -> Iterator[bytes]:
+    """Lines of the file that was rotated away before."""
+    try:
+        with path.with_name(path.name + ".1").open("rb") as file:
+            for raw in file:
+                yield raw.rstrip(b"\n")
+    except FileNotFoundError:
+        return
+
+
+def _so_far(path: Path, tail: Tail) -> Iterator[Line]:
+    """All that has been written, up to where `tail` will go on."""
+    for line in map(parse_line, _rotated(path)):
+        if line is not None:
+            yield line
+    while raws := tail.read():
+        for line in map(parse_line, raws):
+            if line is not None:
+                yield line
 
 
 def select(lines: Iterable[Line], options: LogOptions) -> list[Line]:
@@ -77,27 +128,35 @@ async def stream(
     path: Path, options: LogOptions, alive: Callable[[], bool], clock: Clock
 ) -> AsyncIterator[bytes]:
     """A container's log as bytes; with `follow`, until `alive()` is false and all is read."""
-    position = path.stat().st_size if path.exists() else 0
-    written = (parse_line(raw) for raw in read_files(path))
+    tail = Tail(path)
     left = options.limit_bytes
-    start = select((line for line in written if line is not None), options)
-    for chunk in _chunks(start, options.timestamps):
-        piece = chunk if left is None else chunk[:left]
-        if piece:
-            yield piece
-        if left is not None:
-            left -= len(piece)
-            if left <= 0:
-                return
-    if not options.follow:
-        return
-    async for chunk in _follow(path, position, options, alive, clock):
-        piece = chunk if left is None else chunk[:left]
-        yield piece
-        if left is not None:
-            left -= len(piece)
-            if left <= 0:
-                return
+    try:
+        async for chunk in _all(path, tail, options, alive, clock):
+            piece = chunk if left is None else chunk[:left]
+            if piece:
+                yield piece
+            if left is not None:
+                left -= len(piece)
+                if left <= 0:
+                    return
+    finally:
+        tail.close()
+
+
+async def _all(
+    path: Path, tail: Tail, options: LogOptions, alive: Callable[[], bool], clock: Clock
+) -> AsyncIterator[bytes]:
+    for chunk in _chunks(select(_so_far(path, tail), options), options.timestamps):
+        yield chunk
+    while options.follow:
+        going_on = alive()  # before the read: what was written until then is read below
+        lines = [line for line in map(parse_line, tail.read()) if line is not None]
+        for chunk in _chunks(lines, options.timestamps):
+            yield chunk
+        if not lines and not going_on:
+            return
+        if not lines:
+            await clock.sleep(_POLL)
 
 
 def _chunks(lines: Iterable[Line], timestamps: bool) -> Iterator[bytes]:
@@ -116,34 +175,3 @@ def _chunks(lines: Iterable[Line], timestamps: bool) -> Iterator[bytes]:
             buffer, size = [], 0
     if buffer:
         yield b"".join(buffer)
-
-
-async def _follow(
-    path: Path, position: int, options: LogOptions, alive: Callable[[], bool], clock: Clock
-) -> AsyncIterator[bytes]:
-    rest = b""
-    while True:
-        going_on = alive()  # before the read: what was written until then is read below
-        data, position = _read_from(path, position)
-        if data:
-            *raws, rest = (rest + data).split(b"\n")
-            lines = [line for line in map(parse_line, raws) if line is not None]
-            for chunk in _chunks(lines, options.timestamps):
-                yield chunk
-        elif not going_on:
-            return
-        else:
-            await clock.sleep(_POLL)
-
-
-def _read_from(path: Path, position: int) -> tuple[bytes, int]:
-    """What follows `position`; a file that was rotated away is read from its start."""
-    try:
-        with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size < position:
-                position = 0
-            file.seek(position)
-            data = file.read(_CHUNK)
-    except FileNotFoundError:
-        return b"", 0
-    return data, position + len(data)

@@ -72,3 +72,32 @@ async def test_follow_goes_on_until_the_container_has_ended(path: Path) -> None:
         else:
             running.clear()
     assert got == ["one\ntwo\nthree\nfour\n", "five\n"]
+
+
+async def follow(path: Path, changes: list) -> str:
+    """What a follower reads when each chunk lets the next change happen, then the end."""
+    got, running = [], list(changes)
+    async for chunk in stream(path, LogOptions(follow=True), lambda: bool(running), SystemClock()):
+        got.append(chunk.decode())
+        if running:
+            running.pop(0)()
+    return "".join(got)
+
+
+async def test_the_last_words_of_a_log_that_is_removed(path: Path) -> None:
+    def write_and_remove() -> None:
+        with path.open("ab") as file:
+            file.write(b"2026-11-20T07:00:04.000000000Z stdout F bye\n")
+        path.unlink()
+
+    assert (await follow(path, [write_and_remove])).endswith("four\nbye\n")
+
+
+async def test_nothing_is_lost_in_a_rotation(path: Path) -> None:
+    def rotate() -> None:
+        with path.open("ab") as file:
+            file.write(b"2026-11-20T07:00:04.000000000Z stdout F last\n")
+        path.rename(path.with_name("0.log.1"))
+        path.write_bytes(b"2026-11-20T07:00:05.000000000Z stdout F first\n")
+
+    assert (await follow(path, [rotate, lambda: None])).endswith("four\nlast\nfirst\n")
