@@ -124,17 +124,23 @@ async def attach(worker: PodWorker, container: str) -> AttachSession:
             f'container "{state.name}" has no process of its own to attach to: image '
             f'"{state.spec.get("image")}" is stood in for',
         )
+    ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+    worker.watch_end(state.id, ended)  # before anything is waited for: it may end meanwhile
     out, out_writer = os.pipe()
     err, err_writer = os.pipe()
     client = worker.context.runtime.processes
     try:
         once = bool(state.spec.get("stdinOnce"))
         entry = await client.attach(state.id, out_writer, err_writer, once=once)
+    except DataplaneError as error:
+        os.close(out)
+        os.close(err)
+        raise ApiError(
+            "BadRequest", f'cannot attach to container "{state.name}": {error}'
+        ) from error
     finally:
         os.close(out_writer)
         os.close(err_writer)
-    ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    worker.watch_end(state.id, ended)
     return AttachSession(entry, {out: 1, err: 2}, ended)
 
 
