@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import host_state
+import kubelets
 from netemu.errors import CapabilityError
 from netemu.node import capabilities
 
@@ -84,3 +86,10 @@ def _unchanged_by_each(_unchanged_by_all: None) -> Iterator[None]:
     yield
     left = host_state.wait_until_as(before)
     assert left == [], "\n".join(left)
+
+
+@pytest.fixture
+async def cluster() -> AsyncIterator[Any]:
+    """One node with a kubelet: see kubelets.py."""
+    async with kubelets.cluster() as made:
+        yield made

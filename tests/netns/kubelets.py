@@ -12,6 +12,7 @@ from emulated import emulated
 from netemu.aio import spawn
 from netemu.api.kinds import CONFIG_MAPS, EVENTS, PODS, SERVICE_ACCOUNTS
 from netemu.client.informer import Informer
+from netemu.client.kubelet import LogOptions
 from netemu.config import ClusterConfig, NodeConfig, TimingConfig
 from netemu.node.kubelet.kubelet import Kubelet
 
@@ -72,7 +73,9 @@ class Cluster:
         }
         await self.client.create(PODS, body)
 
-    async def until(self, name: str, condition: Callable[[Object], Any]) -> Object:
+    async def until(
+        self, name: str, condition: Callable[[Object], Any], limit: float = 15
+    ) -> Object:
         """Wait until the pod's object is as asked."""
         key = f"default/{name}"
         changed = asyncio.Event()
@@ -110,6 +113,20 @@ class Cluster:
         session = await self.kubelet.exec("default", name, container, argv)
         output = b"".join([part.data async for part in session.output()])
         return await session.wait(), output.decode()
+
+    async def logs(self, name: str, **options: Any) -> str:
+        found = self.kubelet.logs("default", name, LogOptions(**options))
+        return b"".join([chunk async for chunk in found]).decode()
+
+    async def until_logged(self, name: str) -> None:
+        """Wait until the pod has said something."""
+        async with asyncio.timeout(10):
+            while not await self.logs(name):  # noqa: ASYNC110
+                await asyncio.sleep(0.01)
+
+    async def config_map(self, name: str, **data: str) -> None:
+        metadata = {"name": name, "namespace": "default"}
+        await self.client.create(CONFIG_MAPS, {"metadata": metadata, "data": data})
 
     async def events(self, name: str) -> list[tuple[str, str]]:
         found = (await self.client.list(EVENTS, "default")).items

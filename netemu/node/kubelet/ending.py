@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from netemu.api import meta
 from netemu.api.kinds import PODS
 from netemu.errors import ApiError
+from netemu.node.kubelet.eviction import EVICTED
 from netemu.node.kubelet.hooks import run_hook
 from netemu.node.kubelet.states import EPHEMERAL, INIT, MAIN, SIDECAR, ContainerState
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _LEAST_AFTER_HOOK = 2.0
 """Seconds that a container gets after a preStop hook that used up the grace period."""
+_EVICTION_GRACE = 1.0
 
 
 async def stop_container(worker: PodWorker, state: ContainerState, grace: float) -> None:
@@ -47,9 +49,12 @@ async def stop_sidecars(worker: PodWorker) -> None:
 async def put_down(worker: PodWorker, reason: str, message: str) -> None:
     """Fail the pod as a whole: nothing of it runs any more, the object stays."""
     worker.around.failed = (reason, message)
-    worker.context.events.normal(worker.pod, reason, message)
+    evicted = reason == EVICTED
+    tell = worker.context.events.warning if evicted else worker.context.events.normal
+    tell(worker.pod, reason, message)
     for state in worker.running():
-        await worker.kill(state, f"Stopping container {state.name}")
+        grace = _EVICTION_GRACE if evicted else None
+        await worker.kill(state, f"Stopping container {state.name}", grace=grace)
     await worker.write_status()
 
 

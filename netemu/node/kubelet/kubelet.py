@@ -38,7 +38,10 @@ from netemu.node.podnetwork import PodNetwork
 log = logging.getLogger(__name__)
 
 _REFRESH = 10.0
-"""Seconds between two looks at ConfigMaps and Secrets that are mounted (Kubernetes: about 60)."""
+"""Seconds between two looks at a pod's volumes: sizes, and the ConfigMaps and Secrets in them
+
+(Kubernetes: 10 s, and about 60).
+"""
 
 
 LIMITS_NOTE = "netemu.dev/enforced-limits"
@@ -248,6 +251,7 @@ class Kubelet:
     async def _refresh(self, worker: PodWorker) -> None:
         try:
             await worker.volumes.refresh(worker)
+            await worker.check_size()
         except (NetemuError, OSError) as error:
             pairs = {"pod": meta.key(worker.pod), "error": str(error)}
             log.debug("volumes not refreshed", extra={"kv": pairs})

@@ -22,9 +22,9 @@ class NodeSockets:
         """A connected, non-blocking socket. Raises OSError; the caller sets the time limit."""
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         spare = self._spare.setdefault(family, [])
-        if not spare:
-            spare += await netns.await_in(
-                self._netns, lambda: [_new(family) for _ in range(_AT_ONCE)]
+        while not spare:  # filled by the helper itself: whoever waits for it may be cancelled
+            await netns.await_in(
+                self._netns, lambda: spare.extend(_new(family) for _ in range(_AT_ONCE))
             )
         sock = spare.pop()
         try:

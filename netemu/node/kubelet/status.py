@@ -15,6 +15,7 @@ from netemu.api import meta
 from netemu.api.kind import Object
 from netemu.api.podspec.qos import qos_class
 from netemu.node.images import full_name, image_id
+from netemu.node.kubelet.eviction import EVICTED
 from netemu.node.kubelet.plan import is_final, of_kind
 from netemu.node.kubelet.states import (
     EPHEMERAL,
@@ -34,6 +35,7 @@ OWN_CONDITIONS = (
     "ContainersReady",
     "PodScheduled",
 )
+_DISRUPTED = "DisruptionTarget"
 CONTAINER_SCHEME = "netemu://"
 
 
@@ -165,6 +167,9 @@ def _conditions(
         changed = before.get("lastTransitionTime") if same and before else None
         result.append({**condition, "lastProbeTime": None, "lastTransitionTime": changed or stamp})
     result += [each for name, each in old.items() if name not in OWN_CONDITIONS]
+    if around.failed is not None and around.failed[0] == EVICTED and _DISRUPTED not in old:
+        told = _condition(_DISRUPTED, True, "TerminationByKubelet", around.failed[1])
+        result.append({**told, "lastProbeTime": None, "lastTransitionTime": stamp})
     return result
 
 

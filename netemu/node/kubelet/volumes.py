@@ -40,7 +40,8 @@ class PodVolumes:
     def __init__(self, context: NodeContext, pod: Object) -> None:
         self._own = own_directories(context.config, context.node, meta.uid(pod))
         self._quick, self._lasting = self._own[0], self._own[1] / "volumes"
-        self._paths: dict[str, Path] = {}
+        self.paths: dict[str, Path] = {}
+        """Where each volume is, by its name."""
         self._signatures: dict[str, list[Any]] = {}
         """What the files of a volume were made from, by the volume's name."""
         self._later: list[Object] = []
@@ -53,8 +54,8 @@ class PodVolumes:
         security = worker.pod["spec"].get("securityContext") or {}
         group = security.get("fsGroup")
         for volume in worker.pod["spec"].get("volumes") or ():
-            if volume["name"] not in self._paths:
-                self._paths[volume["name"]] = await self._make(worker, volume, group)
+            if volume["name"] not in self.paths:
+                self.paths[volume["name"]] = await self._make(worker, volume, group)
 
     async def refresh(self, worker: PodWorker) -> None:
         """Write anew what has changed in the API."""
@@ -106,7 +107,7 @@ class PodVolumes:
         """What to bind into a container, outer paths before inner ones; or SubPathError."""
         mounts: list[Object] = []
         for mount in state.spec.get("volumeMounts") or ():
-            path = self._paths.get(mount["name"])
+            path = self.paths.get(mount["name"])
             if path is None:
                 raise VolumeError(mount["name"], "no such volume in the pod")
             entry = {"source": _below(path, mount, environment), "target": mount["mountPath"]}

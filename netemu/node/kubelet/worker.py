@@ -20,6 +20,7 @@ from netemu.node.kubelet import containerspec, ending
 from netemu.node.kubelet.containerspec import PodContext
 from netemu.node.kubelet.context import NodeContext
 from netemu.node.kubelet.dnsconfig import compile_hosts, compile_resolver, hostname
+from netemu.node.kubelet.eviction import EVICTED, limited, overfull
 from netemu.node.kubelet.plan import of_kind, plan_pod
 from netemu.node.kubelet.probing import PodProbes
 from netemu.node.kubelet.starting import pull_back_off, resolve, start_container
@@ -63,6 +64,8 @@ class PodWorker:
         self.over = False
         """Nothing of the pod runs here any more, and nothing will."""
         self._ends: dict[str, list[asyncio.Future[int]]] = {}
+        self.overfull = ""
+        """What is too full for the pod to stay."""
         self.stopping_with: float | None = None
         """The grace period with which everything was asked to end."""
         self._wake = asyncio.Event()
@@ -224,13 +227,19 @@ class PodWorker:
         if self.gone or meta.is_deleting(self.pod):
             await ending.terminate(self)
             return
-        if self.finished or self.around.failed is not None:
+        if self.finished:
+            return
+        if self.around.failed is not None:
+            await self._finish_if_ended()
             return
         if not self._is_set_up() and not await self._set_up():
             return
         now = self.context.clock.now()
         if self._expired(now):
             await ending.put_down(self, "DeadlineExceeded", _DEADLINE)
+            return
+        if self.overfull:
+            await ending.put_down(self, EVICTED, self.overfull)
             return
         maximum = self.context.config.timing.crash_loop_max
         plan = plan_pod(self.pod, self.states, now, maximum=maximum)
@@ -242,14 +251,26 @@ class PodWorker:
         if plan.over:
             await ending.stop_sidecars(self)
         await self.write_status()
-        if plan.over and not self.running():
-            await ending.release(self)
-            self.finished = True
+        if plan.over:
+            await self._finish_if_ended()
         if any(state.phase not in (RUNNING, STARTING) for state in self.states.values()):
             if plan.start:
                 self.wake()  # what comes after these
             elif plan.wake:
                 self.soon(plan.wake - now)
+
+    async def _finish_if_ended(self) -> None:
+        if not self.running():
+            await ending.release(self)
+            self.finished = True
+
+    async def check_size(self) -> None:
+        """Have the pod evicted when it has written more than it may."""
+        if self.finished or self.overfull or not any(limited(self.pod)):
+            return
+        self.overfull = await asyncio.to_thread(overfull, self.pod, self.volumes.paths)
+        if self.overfull:
+            self.wake()
 
     def _is_set_up(self) -> bool:
         return self._in_runtime

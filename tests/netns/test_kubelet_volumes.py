@@ -1,0 +1,72 @@
+"""Volumes: what is in them, and what they keep out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import kubelets
+from kubelets import sh, waiting
+
+
+async def test_volumes_of_keys_follow_their_objects(cluster: Any) -> None:
+    await cluster.config_map("cm", **{"a.conf": "one", "b": "two"})
+    items = [{"key": "a.conf", "path": "deep/a"}]
+    down = [{"path": "name", "fieldRef": {"fieldPath": "metadata.name"}}]
+    volumes = [
+        {"name": "all", "configMap": {"name": "cm"}},
+        {"name": "some", "projected": {"sources": [{"configMap": {"name": "cm", "items": items}}]}},
+        {"name": "down", "downwardAPI": {"items": down}},
+    ]
+    mounts = [{"name": v["name"], "mountPath": f"/{v['name']}"} for v in volumes]
+    mounts.append({"name": "all", "mountPath": "/etc/one.conf", "subPath": "a.conf"})
+    await cluster.create("p", sh("sleep 1000", volumeMounts=mounts), volumes=volumes)
+    await cluster.ready("p")
+    script = "cat /all/a.conf /all/b /some/deep/a /down/name /etc/one.conf"
+    assert await cluster.run("p", "sh", "-c", script) == (0, "onetwoonepone")
+
+
+async def test_no_volume_path_leads_out_of_its_volume(cluster: Any, tmp_path: Path) -> None:
+    (tmp_path / "v").mkdir()
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "v" / "link").symlink_to("../secret")
+    volumes = [{"name": "v", "hostPath": {"path": str(tmp_path / "v")}}]
+    mounts = [{"name": "v", "mountPath": "/x", "subPath": "link"}]
+    await cluster.create(
+        "p", sh("cat /x; ls -d /x; sleep 1000", volumeMounts=mounts), volumes=volumes
+    )
+    await cluster.ready("p")
+    code, output = await cluster.run("p", "sh", "-c", "cat /x")
+    assert "secret" not in output
+
+
+async def test_what_its_volumes_lack_is_said_by_the_pod(cluster: Any) -> None:
+    mount = {"name": "v", "mountPath": "/x"}
+    volumes = [{"name": "v", "configMap": {"name": "late"}}]
+    await cluster.create("waits", sh("sleep 1000", volumeMounts=[mount]), volumes=volumes)
+    pod = await cluster.until("waits", lambda p: waiting(p) == "ContainerCreating")
+    assert pod["status"]["hostIP"] == "172.30.0.2"
+    assert "configmap" in await cluster.until_event("waits", "FailedMount")
+    env = [{"name": "UP", "value": "../../../../etc"}]
+    mounts = [{**mount, "subPathExpr": "$(UP)"}]
+    empty = [{"name": "v", "emptyDir": {}}]
+    await cluster.create("out", sh("sleep 1000", env=env, volumeMounts=mounts), volumes=empty)
+    pod = await cluster.until("out", lambda p: waiting(p) == "CreateContainerConfigError")
+    assert "must not contain '..'" in str(kubelets.status_of(pod)["state"])
+    await cluster.config_map("late", a="now")
+    await cluster.ready("waits")
+
+
+async def test_a_pod_that_fills_its_volume_is_evicted(cluster: Any) -> None:
+    mount = {"name": "v", "mountPath": "/v"}
+    volumes = [{"name": "v", "emptyDir": {"sizeLimit": "1Mi"}}]
+    script = "head -c 3000000 /dev/urandom > /v/file; sleep 1000"
+    await cluster.create("good", sh("sleep 1000", volumeMounts=[mount]), volumes=volumes)
+    await cluster.create("p", sh(script, volumeMounts=[mount]), volumes=volumes)
+    pod = await cluster.until("p", lambda p: p["status"].get("phase") == "Failed", 40)
+    assert pod["status"]["reason"] == "Evicted"
+    message = 'Usage of EmptyDir volume "v" exceeds the limit "1Mi". '
+    assert pod["status"]["message"] == message == await cluster.until_event("p", "Evicted")
+    conditions = {each["type"]: each for each in pod["status"]["conditions"]}
+    assert conditions["DisruptionTarget"]["reason"] == "TerminationByKubelet"
+    assert kubelets.is_ready(cluster.pods.get("default/good"))
