@@ -113,9 +113,22 @@ def _reasons(api: Api, target: Target) -> list[str]:
     except ApiError:
         return []
     unready = [item for item in items if not judge({"kind": "Pod"} | item).done]
-    lines = [f"pod/{item['metadata']['name']}: {why_not_ready(item)}" for item in unready]
-    more = len(lines) - REASONS_SHOWN
-    return lines[:REASONS_SHOWN] + ([f"and {more} more pods"] if more > 0 else [])
+    lines = [_why(api, item) for item in unready[:REASONS_SHOWN]]
+    more = len(unready) - REASONS_SHOWN
+    return lines + ([f"and {more} more pods"] if more > 0 else [])
+
+
+def _why(api: Api, pod: Object) -> str:
+    """What the pod's status says, and the last warning about it."""
+    name, space = pod["metadata"]["name"], pod["metadata"]["namespace"]
+    about = f"involvedObject.uid={pod['metadata']['uid']},type=Warning"
+    try:
+        found = api.get(f"/api/v1/namespaces/{space}/events", {"fieldSelector": about})
+    except ApiError:
+        found = {}
+    warnings = sorted(found.get("items") or (), key=lambda each: each.get("lastTimestamp") or "")
+    said = f" ({warnings[-1]['reason']}: {warnings[-1]['message']})" if warnings else ""
+    return f"pod/{name}: {why_not_ready(pod)}{said}"
 
 
 def _summary(workloads: int, reached: Object, seconds: float) -> str:

@@ -69,6 +69,9 @@ def main() -> int:
         log.exception("the daemon failed")
         if isinstance(cause, NetemuError):
             report.error(str(cause), cause.hint)
+        elif isinstance(cause, OSError) and cause.strerror:
+            where = f"{cause.filename}: " if cause.filename else ""
+            report.error(f"{where}{cause.strerror}")
         else:
             report.error(f"{type(cause).__name__}: {cause}")
         return 1

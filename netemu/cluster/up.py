@@ -20,9 +20,9 @@ import msgspec
 from netemu.cluster import state
 from netemu.cluster.down import remove
 from netemu.cluster.membership import require_fit
-from netemu.cluster.preflight import check_space
+from netemu.cluster.preflight import check_space, existing, full_directory
 from netemu.config import ClusterConfig
-from netemu.errors import NetemuError
+from netemu.errors import CapabilityError, NetemuError
 
 Progress = Callable[[str], None]
 """Told each step as a short text: `3 nodes on 172.30.0.0/24`."""
@@ -67,9 +67,14 @@ def up(config: ClusterConfig, *, progress: Progress = lambda text: None) -> UpRe
             if not adopted:
                 state.save_config(config)
             details = _start(config, progress)
-        except BaseException:
+        except BaseException as error:
+            full = full_directory(config)
             if not adopted:
                 remove(config, keep_data=kept is not None)
+            if full is not None and isinstance(error, (NetemuError, OSError)):
+                raise CapabilityError(
+                    f"{full}: no space left: {error}", hint=f"df -h {existing(full)}"
+                ) from error
             raise
         return UpReport(
             config=state.load_config(config.name),

@@ -16,10 +16,11 @@ Kinds and their fields:
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from netemu.node.appending import append
 
 KINDS = ("process", "link", "mount", "netns", "file", "dir")
 
@@ -69,19 +70,8 @@ class Ledger:
         if kind not in KINDS:
             raise ValueError(f"the ledger knows no kind {kind!r}")
         lines = [f"{sign}{json.dumps({'kind': kind, **thing})}\n" for thing in things]
-        if not lines:
-            return
-        self.path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        descriptor = os.open(self.path, flags, 0o600)
-        try:
-            data = "".join(lines).encode()
-            written = os.write(descriptor, data)
-            if written < len(data):  # a full disk: the torn line must not swallow the next one
-                os.write(descriptor, b"\n")
-                raise OSError(28, "no space left to record what the cluster owns", str(self.path))
-        finally:
-            os.close(descriptor)
+        if lines:
+            append(self.path, "".join(lines))
 
 
 def parse(text: str) -> list[Entry]:

@@ -47,14 +47,14 @@ def _same(descriptor: int, path: Path) -> bool:
 def prepare(root: Path) -> None:
     """Make /run/netns ready for names. Under `machine_lock`."""
     marker = root / ".netns"
-    made = json.loads(marker.read_text()) if marker.exists() else {"dir": False, "mount": False}
+    made = _made(marker)
     wanted = dict(made)
     if not NAMES.is_dir():
         wanted["dir"] = True
     if not _is_mount(NAMES):
         wanted["mount"] = True
     if wanted != made:
-        marker.write_text(json.dumps(wanted))
+        _write(marker, json.dumps(wanted))
     NAMES.mkdir(mode=0o755, parents=True, exist_ok=True)
     try:
         _share(str(NAMES))
@@ -63,6 +63,25 @@ def prepare(root: Path) -> None:
             f"{NAMES} cannot become a shared mount: {error.strerror}",
             hint="run netemu as root, outside a container that forbids mounts",
         ) from error
+
+
+def _made(marker: Path) -> dict[str, bool]:
+    """What of the directory was our doing."""
+    with suppress(FileNotFoundError, ValueError):
+        found: dict[str, bool] = json.loads(marker.read_text())
+        return found
+    return {"dir": False, "mount": False}
+
+
+def _write(marker: Path, text: str) -> None:
+    """Whole or not at all, also on a full disk."""
+    new = marker.with_name(marker.name + ".new")
+    try:
+        new.write_text(text)
+        new.rename(marker)
+    except OSError:
+        new.unlink(missing_ok=True)
+        raise
 
 
 def _share(directory: str) -> None:
@@ -81,8 +100,8 @@ def give_back(root: Path) -> None:
     While names of others are there it all stays, and is theirs: `ip netns` would have made it, too.
     """
     marker = root / ".netns"
-    if marker.exists() and not any(path != marker for path in root.iterdir()):
-        made = json.loads(marker.read_text())
+    if marker.exists() and not any(path.is_dir() for path in root.iterdir()):
+        made = _made(marker)
         if not NAMES.is_dir() or not any(NAMES.iterdir()):
             if made["mount"] and _is_mount(NAMES):
                 syscalls.unmount(str(NAMES), syscalls.MNT_DETACH)

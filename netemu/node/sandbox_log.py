@@ -7,10 +7,11 @@ listed may be half-made; whether the holder has its namespace tells.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from netemu.node.appending import append
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,15 +61,8 @@ class SandboxLog:
         temporary.rename(self._path)
 
     def _append(self, text: str) -> None:
-        if not text:
-            return
-        self._path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
-        descriptor = os.open(self._path, flags, 0o600)
-        try:
-            os.write(descriptor, text.encode())
-        finally:
-            os.close(descriptor)
+        if text:
+            append(self._path, text)
 
 
 def _line(record: SandboxRecord) -> str:
