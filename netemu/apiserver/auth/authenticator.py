@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from socket import AF_UNIX
 
 from netemu.api.kind import Object
-from netemu.apiserver.auth.tokens import Claims, Signer, TokenError
+from netemu.apiserver.auth.tokens import ISSUER, Claims, Signer, TokenError
 from netemu.apiserver.auth.user import ADMIN, ANONYMOUS, AUTHENTICATED, User, service_account
 from netemu.errors import ApiError
 
@@ -45,27 +45,35 @@ class Authenticator:
         for known, user in self._static.items():
             if hmac.compare_digest(known.encode(), token.encode()):
                 return user
+        return self._account(self._claims(token, audiences))
+
+    def audiences(self, token: str, asked: Sequence[str]) -> list[str]:
+        """For which of `asked`, or of all without any, a token is good that `bearer` accepted."""
+        if token in self._static:
+            return list(asked)
+        meant = self._claims(token, asked).audiences
+        return [audience for audience in asked or meant if audience in meant]
+
+    def _claims(self, token: str, audiences: Sequence[str]) -> Claims:
         try:
-            if audiences:
-                claims = self._signer.check(token, self._now(), audiences)
-            else:
-                claims = self._signer.check(token, self._now())
+            return self._signer.check(token, self._now(), audiences or (ISSUER,))
         except TokenError as error:
             raise unauthorized() from error
-        return self._account(claims)
 
     def _account(self, claims: Claims) -> User:
-        """A token dies with its ServiceAccount and with its pod."""
+        """A token dies with its ServiceAccount and with what it is bound to."""
         if not self._exists("serviceaccounts", claims, claims.account, claims.account_uid):
             raise unauthorized()
-        if claims.pod and not self._exists("pods", claims, claims.pod, claims.pod_uid):
+        if claims.bound_kind and not self._exists(
+            f"{claims.bound_kind}s", claims, claims.bound_name, claims.bound_uid
+        ):
             raise unauthorized()
         user = service_account(claims.namespace, claims.account, claims.account_uid)
-        if not claims.pod:
+        if claims.bound_kind != "pod":
             return user
         extra = {
-            "authentication.kubernetes.io/pod-name": (claims.pod,),
-            "authentication.kubernetes.io/pod-uid": (claims.pod_uid,),
+            "authentication.kubernetes.io/pod-name": (claims.bound_name,),
+            "authentication.kubernetes.io/pod-uid": (claims.bound_uid,),
         }
         return User(name=user.name, groups=user.groups, uid=user.uid, extra=extra)
 

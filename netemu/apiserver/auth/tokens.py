@@ -1,4 +1,4 @@
-"""ServiceAccount tokens: signed JWTs bound to the account, and to a pod if there is one.
+"""ServiceAccount tokens: signed JWTs bound to the account, and to a pod or a Secret if there is one.
 
 https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/ and RFC 7519
 """
@@ -24,6 +24,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import (
 from netemu.api.kind import Object
 
 ISSUER = "https://kubernetes.default.svc.cluster.local"
+BOUND_KINDS = ("pod", "secret")
+"""What a token may be bound to, beside its account."""
 _ALGORITHM = ec.ECDSA(hashes.SHA256())
 _HALF = 32
 
@@ -34,13 +36,14 @@ class TokenError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Claims:
-    """What a token says of its bearer."""
+    """What a token says of its bearer; `bound_kind` is "pod" or "secret", or empty."""
 
     namespace: str
     account: str
     account_uid: str
-    pod: str = ""
-    pod_uid: str = ""
+    bound_kind: str = ""
+    bound_name: str = ""
+    bound_uid: str = ""
     audiences: tuple[str, ...] = ()
     expires: float = 0.0
 
@@ -60,8 +63,8 @@ class Signer:
             "namespace": claims.namespace,
             "serviceaccount": {"name": claims.account, "uid": claims.account_uid},
         }
-        if claims.pod:
-            bound["pod"] = {"name": claims.pod, "uid": claims.pod_uid}
+        if claims.bound_kind:
+            bound[claims.bound_kind] = {"name": claims.bound_name, "uid": claims.bound_uid}
         payload = {
             "aud": list(claims.audiences or (ISSUER,)),
             "exp": int(claims.expires),
@@ -104,13 +107,15 @@ class Signer:
         if payload["iss"] != ISSUER or not set(payload["aud"]) & set(audiences):
             raise TokenError("the token is for somebody else")
         bound = payload["kubernetes.io"]
-        pod = bound.get("pod") or {}
+        kind = next((kind for kind in BOUND_KINDS if kind in bound), "")
+        other = bound.get(kind) or {}
         return Claims(
             namespace=bound["namespace"],
             account=bound["serviceaccount"]["name"],
             account_uid=bound["serviceaccount"]["uid"],
-            pod=pod.get("name", ""),
-            pod_uid=pod.get("uid", ""),
+            bound_kind=kind,
+            bound_name=other.get("name", ""),
+            bound_uid=other.get("uid", ""),
             audiences=tuple(payload["aud"]),
             expires=float(payload["exp"]),
         )

@@ -89,12 +89,14 @@ def _self(call: Call, spec: Object) -> Object:
 
 
 def _token(call: Call, spec: Object) -> Object:
+    token, asked = str(spec.get("token") or ""), tuple(spec.get("audiences") or ())
+    authenticator = call.server.authenticator
     try:
-        audiences = tuple(spec.get("audiences") or ())
-        user = call.server.authenticator.bearer(str(spec.get("token") or ""), audiences)
+        user = authenticator.bearer(token, asked)
+        audiences = authenticator.audiences(token, asked)
     except ApiError:
         return {"authenticated": False, "user": {}, "error": "the token is not valid"}
-    return {"authenticated": True, "user": user_info(user), "audiences": list(audiences)}
+    return {"authenticated": True, "user": user_info(user), "audiences": audiences}
 
 
 def user_info(user: User) -> Object:

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from netemu.api import meta
 from netemu.api.kind import Kind, Object
-from netemu.apiserver.auth.tokens import ISSUER, Claims, Signer
+from netemu.apiserver.auth.tokens import BOUND_KINDS, ISSUER, Claims, Signer
 from netemu.apiserver.http import body
 from netemu.apiserver.http.call import Call
 from netemu.apiserver.pipeline.context import Context
@@ -39,14 +39,15 @@ def make_token(
         message = f"spec.expirationSeconds: Invalid value: {seconds}: {why}"
         raise ApiError("Invalid", f'TokenRequest.authentication.k8s.io "" is invalid: {message}')
     audiences = tuple(spec.get("audiences") or (ISSUER,))
-    pod = _bound_pod(ctx, namespace, spec.get("boundObjectRef") or {}, name)
+    kind_bound, bound = _bound(ctx, namespace, spec.get("boundObjectRef") or {}, name)
     now = ctx.clock.now()
     claims = Claims(
         namespace=namespace,
         account=name,
         account_uid=meta.uid(account),
-        pod=meta.name(pod) if pod else "",
-        pod_uid=meta.uid(pod) if pod else "",
+        bound_kind=kind_bound,
+        bound_name=meta.name(bound) if bound else "",
+        bound_uid=meta.uid(bound) if bound else "",
         audiences=audiences,
         expires=now + seconds,
     )
@@ -61,19 +62,24 @@ def make_token(
     }
 
 
-def _bound_pod(ctx: Context, namespace: str, reference: Object, account: str) -> Object | None:
+def _bound(
+    ctx: Context, namespace: str, reference: Object, account: str
+) -> tuple[str, Object | None]:
+    """The kind, in lower case, and the object that the token shall die with; ("", None)."""
     if not reference:
-        return None
-    if reference.get("kind") != "Pod":
+        return "", None
+    kind = str(reference.get("kind") or "").lower()
+    if kind not in BOUND_KINDS:
         message = f'cannot bind token for serviceaccount "{account}" to object of kind'
         raise ApiError("BadRequest", f'{message} "{reference.get("kind")}"')
-    kind = ctx.registry.find("", "v1", "pods")
-    assert kind is not None
-    pod = ctx.find(kind, namespace, str(reference.get("name") or "")).object
-    if reference.get("uid") not in (None, "", meta.uid(pod)):
+    resource = ctx.registry.find("", "v1", f"{kind}s")
+    assert resource is not None
+    found = ctx.find(resource, namespace, str(reference.get("name") or "")).object
+    if reference.get("uid") not in (None, "", meta.uid(found)):
         message = f"the UID in the bound object reference ({reference['uid']}) does not match"
         raise ApiError("Conflict", f"{message} the UID in record")
-    if (pod.get("spec") or {}).get("serviceAccountName", "default") != account:
+    spec = found.get("spec") or {}
+    if kind == "pod" and spec.get("serviceAccountName", "default") != account:
         message = f'cannot bind token for serviceaccount "{account}" to pod running with'
         raise ApiError("BadRequest", f"{message} a different serviceaccount name.")
-    return pod
+    return kind, found

@@ -6,7 +6,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from netemu.apiserver.auth.tokens import Claims, Signer, TokenError
 
-CLAIMS = Claims(namespace="a", account="b", account_uid="u", pod="p", pod_uid="v", expires=2000.0)
+BOUND = {"bound_kind": "pod", "bound_name": "p", "bound_uid": "v"}
+CLAIMS = Claims(namespace="a", account="b", account_uid="u", expires=2000.0, **BOUND)
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def signer() -> Signer:
 
 def test_what_was_signed_is_believed(signer):
     found = signer.check(signer.issue(CLAIMS, 1000), 1500)
-    assert (found.namespace, found.account, found.pod_uid) == ("a", "b", "v")
+    assert (found.namespace, found.account, found.bound_uid) == ("a", "b", "v")
 
 
 def test_time_audience_and_key_matter(signer):
