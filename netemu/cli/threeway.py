@@ -123,11 +123,11 @@ def _merge_lists(last: list[Any], live: list[Any], wanted: list[Any], key: str) 
         for identity, element in after.items()
     }
     others = [i for i in now if i not in after and i[0] not in before]
-    common = [identity for identity in now if identity in after]
-    if common != [identity for identity in after if identity in now]:
-        return [*merged.values(), *(now[i] for i in others)]
-    kept = [merged.get(i, now[i]) for i in now if i in after or i in others]
-    return kept + [element for identity, element in merged.items() if identity not in now]
+    order = [i for i in now if i in after or i in others]
+    order += [i for i in after if i not in now]
+    if [i for i in order if i in after] != list(after):
+        order = [*after, *others]
+    return [merged[i] if i in merged else now[i] for i in order]
 
 
 def _at(element: Any, key: str) -> Any:

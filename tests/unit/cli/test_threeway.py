@@ -71,6 +71,14 @@ def test_removed_and_added_elements() -> None:
     }
 
 
+def test_the_manifests_order_holds_also_for_what_is_new() -> None:
+    live = {"env": [{"name": "X"}, {"name": "B"}]}
+    wanted = {"env": [{"name": "A"}, {"name": "B"}]}
+    once = merge({}, live, wanted)
+    assert once == {"env": [{"name": "A"}, {"name": "B"}, {"name": "X"}]}
+    assert merge(wanted, once, wanted) == once
+
+
 def test_service_ports_keep_their_node_ports() -> None:
     last = {"ports": [{"port": 53, "protocol": "UDP"}, {"port": 53, "protocol": "TCP"}]}
     live = {
