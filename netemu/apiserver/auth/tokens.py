@@ -1,4 +1,4 @@
-"""ServiceAccount tokens: signed JWTs bound to the account, and to a pod or a Secret if there is one.
+"""ServiceAccount tokens: signed JWTs bound to the account, and to a pod or a Secret if asked.
 
 https://kubernetes.io/docs/reference/access-authn-authz/service-accounts-admin/ and RFC 7519
 """
