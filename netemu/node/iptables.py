@@ -67,8 +67,18 @@ def pieces(restore: Restore) -> Iterator[str]:
     yield from _in_pieces(own)
     rest: Tables = {**restore.tables, "nat": shared}
     yield Restore(tables=rest, inserts=restore.inserts, remove_jumps=restore.remove_jumps).render()
-    for at in range(0, len(gone), PIECE):
-        part = gone[at : at + PIECE]
+    yield from _deletions(gone)
+
+
+_JUMP_ORDER = ("KUBE-FW-", "KUBE-EXT-", "KUBE-SVC-", "KUBE-SVL-", "KUBE-SEP-")
+"""Each kind of chain jumps to later ones only."""
+
+
+def _deletions(gone: Sequence[str]) -> Iterator[str]:
+    """Those that jump first: the kernel keeps a chain to which another one leads."""
+    ordered = [c for prefix in _JUMP_ORDER for c in gone if c.startswith(prefix)]
+    for at in range(0, len(ordered), PIECE):
+        part = ordered[at : at + PIECE]
         yield Restore(tables={"nat": {}}, deletes={"nat": part}).render()
 
 
@@ -100,50 +110,58 @@ class IptablesBackend:
         self._comments = True
 
     async def replace(self, services: Services, node: NodeView) -> None:
+        """While iptables-restore works on one piece, the next one is compiled."""
         if node.family == 4 and node.localhost_node_ports:
             await apply_sysctls(self._path, ROUTE_LOCALNET)
-        saved = await self._tool.save()
-        tables = await asyncio.to_thread(self._compile, services, node)
-        gone = [
-            chain
-            for chain in saved.get("nat", {})
-            if chain.startswith(layout.OWN_PREFIXES) and chain not in tables["nat"]
-        ]
-        self._chains = set()
-        restore = Restore(
-            tables=tables,
-            inserts=missing_jumps(saved, layout.JUMPS),
-            deletes={"nat": gone},
-        )
-        for text in pieces(restore):
-            await self._tool.restore(text)
-        self._remember(tables)
+        texts = self._full(services, node, await self._tool.save())
+        text = await asyncio.to_thread(next, texts, "")
+        while text:
+            outcomes = await asyncio.gather(
+                asyncio.to_thread(next, texts, ""), self._tool.restore(text), return_exceptions=True
+            )
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+            text = str(outcomes[0])
 
-    def _compile(self, services: Services, node: NodeView) -> Tables:
+    def _full(
+        self, services: Services, node: NodeView, saved: Mapping[str, Mapping[str, Sequence[str]]]
+    ) -> Iterator[str]:
+        """Inputs to iptables-restore, after which the kernel holds exactly `services`."""
         total = sum(len(s.endpoints.reachable) for s in in_order(services))
         self._comments = total <= layout.LARGE_CLUSTER_ENDPOINTS
-        self._compiled = {
-            key: [layout.compile_service(s, node, comments=self._comments) for s in services[key]]
-            for key in sorted(services)
-        }
-        tables = {t: dict(chains) for t, chains in self._top_level(node).items()}
-        for rules in self._compiled.values():
-            for one in rules:
-                tables["nat"].update(one.chains)
+        self._compiled, self._chains = {}, set()
+        piece: dict[str, Sequence[str]] = {}
+        for key in sorted(services):
+            self._compiled[key] = [self._one(service, node) for service in services[key]]
+            for one in self._compiled[key]:
+                piece.update(one.chains)
+            if len(piece) >= PIECE:
+                if not self._chains:  # what every Service's chains jump to
+                    marking = self._top_level(node)["nat"]["KUBE-MARK-MASQ"]
+                    yield Restore(tables={"nat": {"KUBE-MARK-MASQ": marking}}).render()
+                yield Restore(tables={"nat": piece}).render()
+                self._chains |= piece.keys()
+                piece = {}
+        whole = not self._chains
+        self._chains |= piece.keys()
+        top = self._top_level(node)
+        tables = {**top, "nat": {**piece, **top["nat"]}}
         for table in layout.CANARY_TABLES:
-            tables.setdefault(table, {})[layout.CANARY] = []
-        return tables
+            tables[table] = {**tables.get(table, {}), layout.CANARY: []}
+        own = [chain for chain in saved.get("nat", {}) if chain.startswith(layout.OWN_PREFIXES)]
+        gone = [chain for chain in own if chain not in self._chains]
+        jumps = missing_jumps(saved, layout.JUMPS)
+        if whole and len(piece) + len(gone) <= PIECE:
+            yield Restore(tables=tables, inserts=jumps, deletes={"nat": gone}).render()
+        else:
+            yield Restore(tables=tables, inserts=jumps).render()
+            yield from _deletions(gone)
+        self._shared = {t: dict(chains) for t, chains in top.items()}
 
     def _top_level(self, node: NodeView) -> Tables:
         ordered = (one for key in sorted(self._compiled) for one in self._compiled[key])
         return layout.shared_chains(ordered, node)
-
-    def _remember(self, tables: Tables) -> None:
-        self._chains = {c for c in tables["nat"] if c.startswith(layout.OWN_PREFIXES)}
-        self._shared = {
-            table: {c: rules for c, rules in chains.items() if c not in self._chains}
-            for table, chains in tables.items()
-        }
 
     async def update(self, services: Services, changes: Sequence[Change], node: NodeView) -> None:
         if len(self._compiled) > _INLINE:
