@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from scenarios import scenario
@@ -11,6 +13,12 @@ ALL = list(scenario.every())
 
 def test_there_are_scenarios() -> None:
     assert len(ALL) >= 60
+
+
+def test_the_readme_names_every_one() -> None:
+    text = (scenario.HERE / "README.md").read_text().partition("## What covers what")[2]
+    named = set(re.findall(r"`([\w-]+)`", text))
+    assert named == {case.name for case in ALL}
 
 
 @pytest.mark.parametrize("mode", scenario.MODES)
