@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 from netemu.api import meta
 from netemu.api.kind import Kind, Object
@@ -18,10 +19,12 @@ from netemu.errors import ApiError
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
-async def bootstrap(ctx: Context, *, service_ip: str) -> None:
+async def bootstrap(ctx: Context, *, service_ip: str, service_subnets: Sequence[str]) -> None:
     """Make what is missing."""
     for name in NAMESPACES:
         await _ensure(ctx, "namespaces", {"metadata": {"name": name}})
+    if ctx.registry.find("networking.k8s.io", "v1", "servicecidrs") is not None:
+        await _ensure_service_cidr(ctx, service_subnets)
     await _ensure(ctx, "services", _service(service_ip))
     for plural, objects in (
         ("clusterroles", cluster_roles()),
@@ -32,6 +35,26 @@ async def bootstrap(ctx: Context, *, service_ip: str) -> None:
     if ctx.registry.find("scheduling.k8s.io", "v1", "priorityclasses") is not None:
         for name, value in SYSTEM_CLASSES.items():
             await _ensure(ctx, "priorityclasses", {"metadata": {"name": name}, "value": value})
+
+
+async def _ensure_service_cidr(ctx: Context, subnets: Sequence[str]) -> None:
+    """The range that the API server was started with, as an object (KEP-1880)."""
+    obj: Object = {"metadata": {"name": "kubernetes"}, "spec": {"cidrs": list(subnets)}}
+    await _ensure(ctx, "servicecidrs", obj)
+    kind = _kind(ctx, "servicecidrs")
+    entry = ctx.cache.get(kind, "", "kubernetes")
+    if entry is None or (entry.object.get("status") or {}).get("conditions"):
+        return
+    ready = {
+        "type": "Ready",
+        "status": "True",
+        "reason": "",
+        "message": "Kubernetes default Service CIDR is ready",
+        "lastTransitionTime": meta.timestamp(ctx.clock.now()),
+    }
+    told = {**meta.copy(entry.object), "status": {"conditions": [ready]}}
+    with suppress(ApiError):  # another server on the same etcd was first
+        await update(ctx, kind, "", told, subresource="status")
 
 
 async def point_service(ctx: Context, addresses: Sequence[str], port: int) -> None:

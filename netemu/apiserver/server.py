@@ -144,7 +144,11 @@ class ApiServer:
         if services is not None:
             self._services.follow(self.cache, services)
         self._custom.follow()
-        await bootstrap(self.context, service_ip=self.config.api_service_ip)
+        await bootstrap(
+            self.context,
+            service_ip=self.config.api_service_ip,
+            service_subnets=self.config.service_subnets,
+        )
         self._opened = True
 
     def _open_keys(self) -> None:

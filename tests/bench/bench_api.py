@@ -1,4 +1,7 @@
-"""The API server alone, over its unix socket: writes, reads, lists, watches, start and memory.
+"""The API server over its unix socket: writes, reads, lists, watches, start and memory.
+
+First the server alone, then within the whole daemon of a cluster of three nodes (`daemon`), killed
+and started again with 10,000 objects.
 
 The client is as thin as it can be (a blocking socket), because it shares the machine's processors
 with the server. `floor` is the same exchange with a server that answers a fixed text: what asyncio
@@ -10,8 +13,10 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import selectors
+import signal
 import socket
 import statistics
 import subprocess
@@ -222,6 +227,83 @@ def memory_mb(pid: int) -> float:
     return int(match.group(1)) / 1024
 
 
+NETEMU = Path(sys.executable).with_name("netemu")
+
+
+def netemu(*arguments: str) -> str:
+    done = subprocess.run([str(NETEMU), *arguments], capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(done.stdout + done.stderr)
+    return done.stdout
+
+
+def up(name: str) -> tuple[int, float, float]:
+    """`netemu up`: the daemon's pid, its own seconds until all is ready, the command's seconds."""
+    start = time.perf_counter()
+    said = netemu("up", "--name", name)
+    taken = time.perf_counter() - start
+    ready = re.search(r"ready in ([\d.]+) s", said)
+    assert ready is not None, said
+    pid = json.loads(Path(f"/run/netemu/{name}/daemon.json").read_text())[0]
+    return pid, float(ready.group(1)), taken
+
+
+def answering(pid: int, folder: Path) -> float:
+    """Seconds of a killed daemon's successor until the API answers, without waiting for nodes."""
+    os.kill(pid, signal.SIGKILL)
+    while Path(f"/proc/{pid}").exists():
+        time.sleep(0.001)
+    (folder / "api.sock").unlink(missing_ok=True)
+    name, start = folder.name, time.perf_counter()
+    starting = subprocess.Popen([str(NETEMU), "up", "--name", name], stdout=subprocess.DEVNULL)
+    while True:
+        try:
+            Client(folder).request("GET", f"{CONFIG_MAPS}/object-0")
+            break
+        except OSError:
+            time.sleep(0.002)
+    taken = time.perf_counter() - start
+    if starting.wait():
+        raise RuntimeError("the daemon did not come back")
+    return taken
+
+
+def daemon() -> dict[str, float]:
+    """A cluster's whole daemon: the same figures with controllers and node agents around."""
+    name, figures = "bench-api", {}
+    folder = Path("/run/netemu", name)
+    try:
+        pid, figures["up_empty_s"], figures["up_empty_command_s"] = up(name)
+        figures["memory_empty_mb"] = memory_mb(pid)
+        client = Client(folder)
+        figures["creates_per_s"] = rates(lambda i: create(client, f"object-{i}"))
+        stored = WINDOW * WINDOWS
+        figures["reads_per_s"] = rates(
+            lambda i: client.request("GET", f"{CONFIG_MAPS}/object-{i % stored}")
+        )
+        fill(folder, stored, OBJECTS - stored)
+        figures["memory_10000_mb"] = memory_mb(pid)
+        figures["api_answers_after_kill_s"] = min(answering(pid, folder) for pid in _killed(name))
+        pid = _daemon(name)
+        os.kill(pid, signal.SIGKILL)
+        pid, figures["up_10000_s"], figures["up_10000_command_s"] = up(name)
+        figures["list_5000_ms"] = statistics.median(list_ms(Client(folder), LISTED) for _ in "abc")
+        figures["memory_10000_started_mb"] = memory_mb(pid)
+    finally:
+        netemu("down", "--name", name)
+    return figures
+
+
+def _daemon(name: str) -> int:
+    return int(json.loads(Path(f"/run/netemu/{name}/daemon.json").read_text())[0])
+
+
+def _killed(name: str) -> Iterator[int]:
+    """The present daemon, so many times over."""
+    for _ in range(3):
+        yield _daemon(name)
+
+
 def run() -> dict[str, Any]:
     figures: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as made:
@@ -249,5 +331,6 @@ def run() -> dict[str, Any]:
             client = Client(folder)
             figures["list_5000_cold_ms"] = list_ms(client, LISTED)
             figures["memory_10000_started_mb"] = memory_mb(pid)
+    figures["daemon"] = daemon()
     figures["reads_of_floor"] = figures["reads_per_s"] / figures["floor_per_s"]
     return figures

@@ -7,6 +7,7 @@ from typing import Any
 
 from netemu.api import jsonpath
 from netemu.api.cells import AGE, NAME
+from netemu.api.crd import rules
 from netemu.api.crd.columns import column
 from netemu.api.crd.defaults import fill
 from netemu.api.crd.validation import check
@@ -85,9 +86,16 @@ def _default(schema: Mapping[str, Any]) -> Callable[[Object], None]:
 def _validate(
     schema: Mapping[str, Any], *, with_status: bool
 ) -> Callable[[Object, Object | None], list[Cause]]:
+    ruled = rules.has_rules(schema)
+
+    def shown(obj: Object) -> Object:
+        return obj if with_status else {key: obj[key] for key in obj if key != "status"}
+
     def validate(obj: Object, old: Object | None) -> list[Cause]:
-        shown = obj if with_status else {key: obj[key] for key in obj if key != "status"}
-        return check(shown, schema)
+        causes = check(shown(obj), schema)
+        if ruled and not causes:
+            causes = rules.check(shown(obj), None if old is None else shown(old), schema)
+        return causes
 
     return validate
 

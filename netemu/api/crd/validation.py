@@ -1,6 +1,4 @@
-"""Rules of a structural schema, in the words of the real server.
-
-Left out: x-kubernetes-validations (CEL); such rules are stored and published, not evaluated.
+"""Rules of a structural schema, in the words of the real server; those in CEL are in `rules`.
 
 https://github.com/kubernetes/apiextensions-apiserver/blob/master/pkg/apiserver/validation/validation.go
 """

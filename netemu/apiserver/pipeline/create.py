@@ -34,6 +34,8 @@ async def create(
             _initialise(ctx, kind, obj)
             track(kind, obj, None, options, ctx.clock.now())
         if await _commit(ctx, kind, obj, options):
+            if options.field_validation:
+                options.warnings.extend(ctx.strategy(kind).warnings(obj))
             return obj
     raise _exists(kind, metadata["name"])
 

@@ -97,7 +97,10 @@ async def _replace(
             _check_part(kind, new, old)
         if kind.has_generation and subresource != "status" and _spec_changed(kind, new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-        return await _write(ctx, kind, entry, new, options)
+        done = await _write(ctx, kind, entry, new, options)
+        if done is not None and not subresource and options.field_validation:
+            options.warnings.extend(strategy.warnings(done))
+        return done
     finally:
         strategy.release(ctx, new)
 

@@ -20,6 +20,10 @@ class Strategy:
     def admit_update(self, ctx: Context, obj: Object, old: Object) -> None:
         """Before an update of anything but a subresource, after `prepare`."""
 
+    def warnings(self, obj: Object) -> list[str]:
+        """What whoever wrote `obj` should know about it; sent as Warning headers."""
+        return []
+
     async def claim(self, ctx: Context, obj: Object, old: Object | None) -> bool:
         """Last before the write: False when another server just gave away the same."""
         return True

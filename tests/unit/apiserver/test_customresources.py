@@ -7,6 +7,8 @@ import pytest
 
 from netemu.api.kind import Resource
 from netemu.api.kinds import ALL, CONFIG_MAPS
+from netemu.apiserver.pipeline.context import Options
+from netemu.apiserver.pipeline.create import create
 from netemu.errors import ApiError
 
 CRDS = next(kind for kind in ALL if kind.kind == "CustomResourceDefinition")
@@ -153,3 +155,34 @@ async def test_a_group_version_that_is_served_already_is_refused(client):
     clash["spec"]["names"] = {"plural": "deployments", "kind": "Deployment"}
     assert (await refused(client.create(CRDS, clash))).code == 422
     assert (await client.list(CONFIG_MAPS)).items == []
+
+
+async def test_rules_in_cel_are_kept_and_bad_ones_refused(client, http):
+    def ruled(*found):
+        size = {"type": "integer", "x-kubernetes-validations": [{"rule": rule} for rule in found]}
+        return definition(size=size)
+
+    reason = (await refused(client.create(CRDS, ruled("self ++ 1")))).message
+    assert "x-kubernetes-validations[0].rule" in reason and "compilation failed" in reason
+    await client.create(CRDS, ruled("self >= oldSelf", "self < 100"))
+    await client.create(THINGS, thing(size=5))
+    assert (
+        "failed rule: self < 100"
+        in (await refused(client.create(THINGS, thing("b", size=100)))).message
+    )
+    change = client.patch(THINGS, "a", "default", {"spec": {"size": 4}})
+    assert "failed rule: self >= oldSelf" in (await refused(change)).message
+    await client.patch(THINGS, "a", "default", {"spec": {"size": 6}})
+
+
+async def test_rules_that_are_not_evaluated_are_told(server, client):
+    rule = {"rule": "quantity(string(self)).isGreaterThan(quantity('1'))"}
+    made = definition(size={"type": "integer", "x-kubernetes-validations": [rule]})
+    options = Options(field_validation="Warn")
+    kind = server.registry.find("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+    await create(server.context, kind, "", made, options)
+    assert len(options.warnings) == 2  # a version each
+    assert (
+        "is not evaluated: no support for function isGreaterThan, quantity" in options.warnings[0]
+    )
+    await client.create(THINGS, thing(size=0))
