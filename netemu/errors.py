@@ -114,6 +114,10 @@ class ConfigError(NetemuError):
         self.problems = tuple(problems)
 
 
+class MembershipError(ConfigError):
+    """This machine's part does not fit the cluster that is in etcd already."""
+
+
 class ManifestError(NetemuError):
     """A manifest is wrong. `source` is `FILE` or `FILE: document 2`."""
 

@@ -18,7 +18,7 @@ from ipaddress import ip_network
 import msgspec
 
 from netemu.aio import spawn
-from netemu.errors import ApiError, ConfigError
+from netemu.errors import ApiError, MembershipError
 from netemu.store.etcd import EtcdStore
 from netemu.store.etcdlease import LeasedKey
 from netemu.store.protocol import Event, Store, StoreError
@@ -30,10 +30,6 @@ LEASE_SECONDS = 15
 _RECONCILE_SECONDS = 10.0
 
 Apply = Callable[[Sequence["Member"]], Awaitable[None]]
-
-
-class MembershipError(ConfigError):
-    """This machine's part does not fit the cluster that is in etcd already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from netemu.cli.manifests import Manifest, read
 from netemu.cli.progress import Progress
 from netemu.cli.session import DEFAULT_NAME, Command, Session, pass_session
 from netemu.config import ClusterConfig
+from netemu.errors import MembershipError
 
 
 @click.command(cls=Command)
@@ -190,7 +191,6 @@ def down(session: Session, /, name: str, everything: bool, keep_data: bool, purg
 
 
 def _take_down(name: str, keep_data: bool, purge: bool, everything: bool) -> int:
-    from netemu.apiserver.members import MembershipError
     from netemu.cluster.down import down as take_down
 
     try:

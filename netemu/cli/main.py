@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 import traceback
@@ -99,6 +100,7 @@ cli.params.extend(shared_options())
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; every error ends here."""
     session = Session()
+    gc.set_threshold(100_000)  # a command's life is short: looking for garbage costs more than it
     _look_into_sbin()
     try:
         result = cli.main(argv, prog_name="netemu", standalone_mode=False, obj=session)
@@ -118,6 +120,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _report(error, verbose=session.verbose)
     finally:
         session.close()
+        gc.freeze()  # nor at the end, where the interpreter would look at everything once more
 
 
 def _look_into_sbin() -> None:

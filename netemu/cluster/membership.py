@@ -19,10 +19,10 @@ import msgspec
 from netemu.aio import spawn
 from netemu.api.kind import Object
 from netemu.apiserver.auth.sharedkeys import KEY
-from netemu.apiserver.members import PREFIX, Member, MembershipError, check, read_members
+from netemu.apiserver.members import PREFIX, Member, check, read_members
 from netemu.apiserver.server import etcd_store
 from netemu.config import ClusterConfig
-from netemu.errors import NetemuError
+from netemu.errors import MembershipError, NetemuError
 from netemu.store.etcd import EtcdStore
 from netemu.store.protocol import StoreError
 

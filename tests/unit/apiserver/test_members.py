@@ -9,11 +9,11 @@ import pytest
 from netemu.aio import spawn
 from netemu.api import meta
 from netemu.api.kinds import CONFIG_MAPS, ENDPOINT_SLICES, ENDPOINTS, SERVICE_ACCOUNTS
-from netemu.apiserver.members import Member, Members, MembershipError, check, read_members
+from netemu.apiserver.members import Member, Members, check, read_members
 from netemu.apiserver.server import ApiServer
 from netemu.client.informer import Informer
 from netemu.config.cluster import ClusterConfig
-from netemu.errors import ApiError
+from netemu.errors import ApiError, MembershipError
 from netemu.store.etcd import EtcdStore
 from netemu.store.protocol import StoreError
 
