@@ -28,10 +28,17 @@ _MOST_OUTPUT = 10 * 1024
 _NOT_FOUND = 127
 
 
+class Undecided(RuntimeError):
+    """The question could not be asked: a port without number, a program that is not there."""
+
+
 async def act(
     worker: PodWorker, state: ContainerState, action: Object, timeout: float
 ) -> tuple[bool, str]:
-    """Do one action; whether it succeeded, and what Kubernetes says when it did not."""
+    """Do one action; whether it succeeded, and what Kubernetes says when it did not.
+
+    Raises Undecided.
+    """
     try:
         async with asyncio.timeout(timeout):
             if action.get("exec"):
@@ -58,16 +65,13 @@ def _address(worker: PodWorker, state: ContainerState, where: Object) -> tuple[s
     host = where.get("host") or (worker.ips[0] if worker.ips else "127.0.0.1")
     port = resolve_port(state.spec, where.get("port"))
     if port is None:
-        raise OSError(0, f"couldn't find port: {where.get('port')}")
+        raise Undecided(f"couldn't find port: {where.get('port')}")
     return host, port
 
 
 def _target(worker: PodWorker, state: ContainerState, action: Object) -> str:
     where = action.get("httpGet") or action.get("tcpSocket") or action.get("grpc") or {}
-    try:
-        host, port = _address(worker, state, where)
-    except OSError:
-        return "probe"
+    host, port = _address(worker, state, where)
     joined = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
     if action.get("httpGet"):
         scheme = (where.get("scheme") or "HTTP").lower()
@@ -157,7 +161,9 @@ async def _execute(
         code, output = await run_command(worker, state, command)
     except StartRefused as error:
         # The program that the probe asks with is part of the image that we stand in for.
-        return state.runtime == STAND_IN and error.code == _NOT_FOUND, str(error)
+        if state.runtime == STAND_IN and error.code == _NOT_FOUND:
+            return True, ""
+        raise Undecided(str(error)) from error
     except DataplaneError as error:
         return False, str(error)
     return code == 0, output or f"command exited with code {code}"

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from netemu.api.kind import Object
-from netemu.node.kubelet.actions import act
+from netemu.node.kubelet.actions import Undecided, act
 from netemu.node.kubelet.hooks import run_hook
 from netemu.node.kubelet.states import RUNNING, ContainerState
 
@@ -135,14 +135,14 @@ class PodProbes:
         await clock.sleep(float(probe.get("initialDelaySeconds") or 0))
         quick, counted_until = _FIRST, clock.monotonic()
         while True:
-            succeeded, output = await act(self._worker, state, probe, timeout)
+            succeeded, output = await self._ask(state, probe, timeout)
             if state.phase != RUNNING:
                 return
             if succeeded or clock.monotonic() >= counted_until:
                 counted_until = clock.monotonic() + period - _FIRST
-                verdict = tally.count(succeeded)
                 if not succeeded:
-                    self._unhealthy(kind, output)
+                    self._unhealthy(f"{kind} probe {output}")
+                verdict = None if succeeded is None else tally.count(succeeded)
                 if verdict is not None and await self._decide(state, kind, verdict, tally):
                     return
             if succeeded:
@@ -150,8 +150,17 @@ class PodProbes:
             await clock.sleep(min(quick, period))
             quick = min(quick * 2, period)
 
-    def _unhealthy(self, kind: str, output: str) -> None:
-        message = f"{kind} probe failed: {output}"
+    async def _ask(
+        self, state: ContainerState, probe: Object, timeout: float
+    ) -> tuple[bool | None, str]:
+        """None for a probe that could not be made: that is told, and counts as nothing."""
+        try:
+            succeeded, output = await act(self._worker, state, probe, timeout)
+        except Undecided as error:
+            return None, f"errored and resulted in unknown state: {error}"
+        return succeeded, f"failed: {output}"
+
+    def _unhealthy(self, message: str) -> None:
         self._worker.context.events.warning(self._worker.pod, "Unhealthy", message)
 
     async def _decide(self, state: ContainerState, kind: str, verdict: bool, tally: Tally) -> bool:

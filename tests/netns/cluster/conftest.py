@@ -137,7 +137,7 @@ class Cluster:
             reader.join()
             api.close()
 
-    def until(self, holds: Callable[[], Any], what: str, limit: float = 60.0) -> Any:
+    def until(self, holds: Callable[[], Any], what: str, limit: float = LIMIT) -> Any:
         """The first true result; a condition is asked for again, nothing is slept away."""
         end = time.monotonic() + limit
         while time.monotonic() < end:

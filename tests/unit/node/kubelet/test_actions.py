@@ -17,7 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from netemu.node.kubelet.actions import act
+from netemu.node.kubelet.actions import Undecided, act
 from netemu.node.kubelet.nodesockets import NodeSockets
 from netemu.node.kubelet.states import ContainerState
 
@@ -85,8 +85,8 @@ async def test_nobody_listens() -> None:
 async def test_an_unknown_port_name_is_said() -> None:
     worker: Any = SimpleNamespace(ips=["127.0.0.1"], context=SimpleNamespace(sockets=OwnSockets()))
     state = ContainerState("c", "main", {"ports": []})
-    healthy, why = await act(worker, state, {"tcpSocket": {"port": "web"}}, 1)
-    assert not healthy and "couldn't find port: web" in why
+    with pytest.raises(Undecided, match="^couldn't find port: web$"):
+        await act(worker, state, {"tcpSocket": {"port": "web"}}, 1)
 
 
 def _certificate(directory: Path) -> ssl.SSLContext:
