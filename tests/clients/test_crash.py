@@ -51,7 +51,7 @@ class Load:
         self._moved = asyncio.Event()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not condition():
                 self._moved.clear()
                 await self._moved.wait()
