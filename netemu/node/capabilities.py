@@ -192,17 +192,20 @@ def neighbours(proc: Path = Path("/proc")) -> Capability:
     While it is full, who asks for an address by ARP gets nothing: a pod's first packets to its
     node's other pods are lost, the answer to its first look-up among them.
     """
-    limit = (
-        proc / "sys/net/ipv4/neigh/default/gc_thresh3"
-    )  # only the machine's own namespace has it
-    names, *rows = [line.split() for line in (proc / "net/stat/arp_cache").read_text().splitlines()]
+    limit = proc / "sys/net/ipv4/neigh/default/gc_thresh3"
+    table = proc / "net/stat/arp_cache"  # both only in the machine's own network namespace
+    needed_by = "pods of one node meeting on the bridge"
+    if not table.exists():
+        detail = "not to be seen from this network namespace"
+        return Capability(name="neighbours", present=True, needed_by=needed_by, detail=detail)
+    names, *rows = [line.split() for line in table.read_text().splitlines()]
     processors = [dict(zip(names, (int(word, 16) for word in row), strict=True)) for row in rows]
     entries, full = processors[0]["entries"], sum(each["table_fulls"] for each in processors)
     most = int(limit.read_text()) if limit.exists() else 1024
     return Capability(
         name="neighbours",
         present=entries < most * 9 // 10,
-        needed_by="pods of one node meeting on the bridge",
+        needed_by=needed_by,
         detail=f"{entries} of {most}" + (f", was full {full} times" if full else ""),
         hint=f"sysctl -w net.ipv4.neigh.default.gc_thresh3={8 * most}",
     )

@@ -60,3 +60,8 @@ def test_a_full_table_of_neighbours_is_said(tmp_path: Path) -> None:
         assert found.present == (entries == 0x26)
         assert found.detail.startswith(said)
     assert found.hint == "sysctl -w net.ipv4.neigh.default.gc_thresh3=8192"
+
+
+def test_a_network_namespace_of_its_own_does_not_show_the_table(tmp_path: Path) -> None:
+    found = capabilities.neighbours(tmp_path)
+    assert found.present and "not to be seen" in found.detail
