@@ -7,6 +7,8 @@ command: where processes are slow, as in the virtual machine that has IPVS, that
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -23,6 +25,8 @@ from netemu.config import ClusterConfig, NodeConfig
 from netemu.config.cluster import ProxyConfig
 from netemu.node import cleanup
 from netemu.node.ledger import Ledger
+from netemu.node.network_maker import NetworkMaker
+from netemu.node.processes import Process
 
 PATIENCE = 300.0
 REPLICAS = 3
@@ -141,6 +145,13 @@ def _is_ready(pod: dict[str, Any]) -> bool:
     return any(each["type"] == "Ready" and each["status"] == "True" for each in conditions)
 
 
+def no_maker() -> NetworkMaker:
+    """One that has ended: it can only be forked before there are threads."""
+    connection = socket.socket(socket.AF_UNIX)
+    connection.close()
+    return NetworkMaker(connection, Process.of(os.getpid()))
+
+
 @asynccontextmanager
 async def cluster(mode: str) -> AsyncIterator[Cluster]:
     config = ClusterConfig(
@@ -154,7 +165,7 @@ async def cluster(mode: str) -> AsyncIterator[Cluster]:
     try:
         async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
             started = Started()
-            made = Cluster(ControlPlane(config, started))
+            made = Cluster(ControlPlane(config, started, no_maker()))
             tasks = [spawn(group, made.plane.run(), name="cluster")]
             await started.event.wait()
             for informer in (made.web, made.pods):

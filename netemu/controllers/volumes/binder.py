@@ -12,7 +12,7 @@ from netemu.api import kinds
 from netemu.api.kind import Object
 from netemu.api.meta import annotations as annotations_of
 from netemu.api.meta import is_deleting, key, name, namespace, uid
-from netemu.controllers.context import ControllerContext
+from netemu.controllers.context import BY_CLAIM, ControllerContext, claims_of
 from netemu.controllers.controller import Controller
 from netemu.controllers.statuswrite import apply_status
 from netemu.controllers.volumes import match, provision
@@ -35,6 +35,7 @@ class VolumeBinder(Controller):
         self.claims = self.watch(kinds.PERSISTENT_VOLUME_CLAIMS, self._claim_keys)
         self.volumes = self.watch(kinds.PERSISTENT_VOLUMES, self._volume_keys)
         self.classes = self.watch(kinds.STORAGE_CLASSES, self._class_keys)
+        self.pods = self.watch(kinds.PODS, self._pod_keys)
 
     def _claim_keys(self, old: Object | None, new: Object | None) -> Iterable[str]:
         if new is not None:
@@ -55,6 +56,13 @@ class VolumeBinder(Controller):
     def _class_keys(self, old: Object | None, new: Object | None) -> Iterable[str]:
         waiting = self.claims.objects.values()
         return [key(claim) for claim in waiting if match.phase(claim) == "Pending"]
+
+    def _pod_keys(self, old: Object | None, new: Object | None) -> Iterable[str]:
+        """Claims that have waited for their first user."""
+        if old is not None or new is None or not new["spec"].get("volumes"):
+            return ()
+        found = ((where, self.claims.get(where)) for where in claims_of(new))
+        return [where for where, claim in found if claim and match.phase(claim) == "Pending"]
 
     async def reconcile(self, key: str) -> float | None:
         if "/" in key:
@@ -81,6 +89,12 @@ class VolumeBinder(Controller):
         default = match.default_class(self.classes.objects.values())
         volume = match.choose(claim, self.volumes.objects.values(), default)
         named = match.class_of(claim, default)
+        if not bound and self._waits_for_user(where, named):
+            text = "waiting for first consumer to be created before binding"
+            resource = kinds.PERSISTENT_VOLUME_CLAIMS
+            self.events.event(claim, resource, "Normal", "WaitForFirstConsumer", text)
+            await self._tell_claim(where, claim, "Pending", None)
+            return
         if volume is None and provision.may_provision(claim, named, self.classes.get(named)):
             volume = await self._provision(where, claim, named)
         if volume is None:
@@ -92,6 +106,14 @@ class VolumeBinder(Controller):
             await self._tell_claim(where, claim, "Pending", None)
             return
         await self._bind(where, claim, volume)
+
+    def _waits_for_user(self, where: str, class_name: str) -> bool:
+        """volumeBindingMode WaitForFirstConsumer, and no pod wants the claim yet.
+
+        Our volumes are everywhere on this machine: which node the pod gets does not matter.
+        """
+        mode = (self.classes.get(class_name) or {}).get("volumeBindingMode")
+        return mode == "WaitForFirstConsumer" and not self.pods.by_index(BY_CLAIM, where)
 
     async def _provision(self, where: str, claim: Object, class_name: str) -> Object:
         storage_class = self.classes.get(class_name)

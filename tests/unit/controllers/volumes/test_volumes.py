@@ -126,3 +126,21 @@ async def test_no_volume_is_bound_twice(cluster, many):
     await cluster.settle()
     bound = [(await get_claim(cluster, f"c{i}"))["spec"]["volumeName"] for i in range(many)]
     assert len(set(bound)) == many
+
+
+async def test_a_claim_may_wait_for_its_first_user(cluster, make):
+    late = {
+        "metadata": {"name": "late"},
+        "provisioner": "netemu.dev/directory",
+        "volumeBindingMode": "WaitForFirstConsumer",
+    }
+    await cluster.client.create(kinds.STORAGE_CLASSES, late)
+    await cluster.client.create(kinds.PERSISTENT_VOLUME_CLAIMS, claim(storageClassName="late"))
+    await cluster.settle(2)
+    assert (await get_claim(cluster))["status"]["phase"] == "Pending"
+    told = (await cluster.client.list(kinds.EVENTS, "default")).items
+    assert "WaitForFirstConsumer" in {event["reason"] for event in told}
+    source = {"name": "v", "persistentVolumeClaim": {"claimName": "data"}}
+    await cluster.client.create(kinds.PODS, make.pod("user", volumes=[source]))
+    await cluster.settle()
+    assert (await get_claim(cluster))["status"]["phase"] == "Bound"
