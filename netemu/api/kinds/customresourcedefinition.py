@@ -76,6 +76,10 @@ def _validate(obj: Object, old: Object | None) -> list[Cause]:
         causes.append(not_supported("spec.scope", spec.get("scope") or "", known))
     causes += _check_names(given)
     causes += _check_versions(spec.get("versions") or [])
+    strategy = (spec.get("conversion") or {}).get("strategy") or ""
+    if strategy not in ("None", "Webhook"):
+        known = ("None", "Webhook")
+        causes.append(not_supported("spec.conversion.strategy", strategy, known))
     before = (old or {}).get("spec") or {}
     if old is not None and spec.get("scope") != before.get("scope"):
         causes.append(invalid("spec.scope", spec.get("scope"), IMMUTABLE))

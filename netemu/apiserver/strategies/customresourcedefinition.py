@@ -16,7 +16,11 @@ CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 
 class CustomResourceDefinitionStrategy(Strategy):
     def warnings(self, obj: Object) -> list[str]:
-        return [f"{where}: {why}" for where, why, wrong in _examined(obj) if not wrong]
+        found = [f"{where}: {why}" for where, why, wrong in _examined(obj) if not wrong]
+        if obj["spec"]["conversion"]["strategy"] == "Webhook":
+            same = "all versions have the content of the stored one"
+            found.append(f"spec.conversion: webhooks are not called, {same}")
+        return found
 
     def admit_update(self, ctx: Context, obj: Object, old: Object) -> None:
         if obj["spec"] != old["spec"]:

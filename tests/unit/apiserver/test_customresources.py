@@ -186,3 +186,20 @@ async def test_rules_that_are_not_evaluated_are_told(server, client):
         "is not evaluated: no support for function isGreaterThan, quantity" in options.warnings[0]
     )
     await client.create(THINGS, thing(size=0))
+
+
+async def test_a_conversion_that_is_not_done_is_told(server):
+    made = definition()
+    made["spec"]["conversion"] = {"strategy": "Webhook"}
+    options = Options(field_validation="Warn")
+    kind = server.registry.find("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+    await create(server.context, kind, "", made, options)
+    assert [w for w in options.warnings if "webhooks are not called" in w]
+    wrong = definition()
+    wrong["metadata"]["name"], wrong["spec"]["names"] = (
+        "r.example.com",
+        {"plural": "r", "kind": "R"},
+    )
+    wrong["spec"]["conversion"] = {"strategy": "Magic"}
+    error = await refused(create(server.context, kind, "", wrong, options))
+    assert 'spec.conversion.strategy: Unsupported value: "Magic"' in error.message

@@ -140,6 +140,9 @@ async def test_the_kubernetes_service_leads_to_all_who_live(serve: Serve, etcd: 
             return all([await addresses(server) == (wanted, wanted) for server in servers])
 
         await until(moved, lambda: lists(found))
+        before = await servers[0].store.newest()
+        await servers[0].set_members(await read_members(servers[0].store))
+        assert await servers[0].store.newest() == before, "nothing new is nothing written"
         running[1].cancel()  # as if killed: nobody renews the record, etcd lets it go
         await until(moved, lambda: lists(found[:1]))
         assert [m.id for m in await read_members(servers[1].store)] == ["a"]
