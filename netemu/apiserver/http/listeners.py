@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import tempfile
+from asyncio import sslproto
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,9 @@ _MOST_HEADER = 64 * 1024
 _BACKLOG = 1024
 _HANDSHAKE_SECONDS = 10.0
 _PORT_FILE = "api.port"
+sslproto.SSLProtocol.max_size = 8 * 1024
+"""Bytes of a buffer that asyncio keeps for each connection with TLS: 256 KiB unless told, which a
+thousand idle watches would not be worth."""
 _FINISH_SECONDS = 0.1
 """For requests in flight at the end; idle connections cost as much."""
 
