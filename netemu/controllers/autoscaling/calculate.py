@@ -56,19 +56,21 @@ def propose(
 ) -> Proposal:
     """What one entry of spec.metrics asks for; MetricError when it cannot be told."""
     source = {"Resource": "resource", "ContainerResource": "containerResource"}.get(metric["type"])
+    reason = f"FailedGet{metric['type']}Metric"
     if source is None:
-        reason = f"FailedGet{metric['type']}Metric"
-        text = f"no {metric['type']} metrics are served; use Resource or ContainerResource"
-        raise MetricError(reason, f"unable to get metric: {text}")
+        raise MetricError(reason, _not_served(metric))
     spec = metric[source]
     resource, container = spec["name"], spec.get("container", "")
     found = _sort(pods, usage, resource, container, now)
     if not found.used:
         text = f"unable to get metrics for resource {resource}: no metrics returned"
-        raise MetricError("FailedGetResourceMetric", text)
+        raise MetricError(reason, text)
     target = spec["target"]
     if target["type"] == "Utilization":
-        weights = {name(pod): _request(pod, resource, container) for pod in pods}
+        try:
+            weights = {name(pod): _request(pod, resource, container) for pod in pods}
+        except LookupError as error:
+            raise MetricError(reason, str(error.args[0])) from None
         goal = float(target["averageUtilization"]) / 100
         shown = round(100 * _share(found.used, weights))
         value: dict[str, Any] = {"averageUtilization": shown}
@@ -85,6 +87,16 @@ def propose(
         replicas=_replicas(found, weights, goal, current),
         metric={"type": metric["type"], source: entry},
         what=what,
+    )
+
+
+def _not_served(metric: Mapping[str, Any]) -> str:
+    """Pods, Object and External metrics come from APIs that an adapter would have to serve."""
+    source = metric.get(metric["type"].lower()) or {}
+    which = "external" if metric["type"] == "External" else "custom"
+    return (
+        f"unable to get metric {(source.get('metric') or {}).get('name')}: unable to fetch metrics "
+        f"from {which} metrics API: no {which} metrics API ({which}.metrics.k8s.io) registered"
     )
 
 
@@ -126,7 +138,7 @@ def _request(pod: Object, resource: str, container: str) -> int:
         asked = container_amounts(found, "requests").get(resource)
         if asked is None:
             text = f"missing request for {resource} in container {found['name']} of Pod {name(pod)}"
-            raise MetricError("FailedGetResourceMetric", text)
+            raise LookupError(text)
         total += asked
     return total
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from netemu.api import kinds
@@ -120,3 +122,55 @@ async def test_up_and_down_with_the_load(cluster, make):
     found = await cluster.client.get(kinds.HORIZONTAL_POD_AUTOSCALERS, "web", "default")
     conditions = {c["type"]: c["status"] for c in found["status"]["conditions"]}
     assert conditions["ScalingActive"] == "True"
+
+
+def other(kind, **source):
+    return {"type": kind, kind[0].lower() + kind[1:]: source}
+
+
+@pytest.mark.parametrize(
+    ("metric", "reason", "text"),
+    [
+        (
+            other("Pods", metric={"name": "hits"}),
+            "FailedGetPodsMetric",
+            "unable to get metric hits: unable to fetch metrics from custom metrics API: "
+            "no custom metrics API (custom.metrics.k8s.io) registered",
+        ),
+        (other("Object", metric={"name": "q"}), "FailedGetObjectMetric", "get metric q: "),
+        (other("External", metric={"name": "q"}), "FailedGetExternalMetric", "no external metrics"),
+        (
+            other("ContainerResource", container="x", **CPU50["resource"]),
+            "FailedGetContainerResourceMetric",
+            "no metrics returned",
+        ),
+    ],
+)
+def test_what_cannot_be_measured_says_why(metric, reason, text):
+    with pytest.raises(MetricError, match=re.escape(text)) as caught:
+        propose(metric, [pod("p")], {"p": {"c": {"cpu": 50}}}, 1, 0.0)
+    assert caught.value.reason == reason
+
+
+def test_one_containers_usage_counts_alone():
+    metric = other("ContainerResource", container="c", **CPU50["resource"])
+    usage = {"p": {"c": {"cpu": 100}, "side": {"cpu": 900}}}
+    assert propose(metric, [pod("p")], usage, 1, 0.0).replicas == 2
+
+
+@pytest.mark.parametrize(
+    ("behavior", "proposed", "expected"),
+    [
+        ({"scaleUp": {"policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}]}}, 9, 5),
+        ({"scaleUp": {"selectPolicy": "Disabled"}}, 9, 4),
+        ({"scaleUp": {"selectPolicy": "Min"}}, 20, 8),
+        ({"scaleDown": {"stabilizationWindowSeconds": 0}}, 1, 1),
+        ({"scaleDown": {"selectPolicy": "Disabled", "stabilizationWindowSeconds": 0}}, 1, 4),
+        ({"scaleUp": {"stabilizationWindowSeconds": 600}}, 9, 4),
+    ],
+)
+def test_behavior_bounds_each_step(behavior, proposed, expected):
+    spec = {"minReplicas": 1, "maxReplicas": 30, "behavior": behavior}
+    history = History()
+    history.proposals.append((-60.0, 4))
+    assert limit(spec, 4, proposed, history, 0.0).replicas == expected
