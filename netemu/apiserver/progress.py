@@ -15,19 +15,27 @@ from netemu.apiserver.watcher import Change
 from netemu.errors import ApiError
 
 _CONTROLLERS = "controllers/"
+_GONE = 1000
+"""Resolvers that are remembered as gone."""
 
 
 class Progress:
-    """A component counts from its first report, or `expect`, until its node or pod is gone."""
+    """A component counts from its first report, or `expect`, until its node or pod is gone.
+
+    A resolver whose pod is gone, or going, may still say a last word: that must not make it count
+    again, since nothing would follow.
+    """
 
     def __init__(self, cache: Cache) -> None:
         self._cache = cache
         self._reported: dict[str, int] = {}
+        self._gone: dict[str, None] = {}
+        """Resolvers whose pods are gone, the latest last."""
         self._waiters: set[asyncio.Event] = set()
         cache.on_change(self._forget_lost)
 
     def report(self, component: str, revision: int) -> None:
-        if revision > self._reported.get(component, -1):
+        if component not in self._gone and revision > self._reported.get(component, -1):
             self._reported[component] = revision
             self._notify()
 
@@ -52,8 +60,19 @@ class Progress:
         name = meta.name(obj)
         if kind.plural == "nodes" and (change.deleted or _is_silent(obj)):
             self.forget(f"{name}/")
-        elif kind.plural == "pods" and change.deleted and f"dns/{name}" in self._reported:
-            self.forget(f"dns/{name}")
+        elif kind.plural == "pods":
+            self._heed_pod(f"dns/{name}", obj, deleted=change.deleted)
+
+    def _heed_pod(self, resolver: str, pod: Object, *, deleted: bool) -> None:
+        if not deleted and not meta.is_deleting(pod):
+            self._gone.pop(resolver, None)
+            if resolver in self._reported and _has_stopped(pod):
+                self.forget(resolver)  # started again, it counts from its next report
+        elif resolver in self._reported or _is_resolver(pod):
+            self._gone[resolver] = None
+            while len(self._gone) > _GONE:
+                del self._gone[next(iter(self._gone))]
+            self.forget(resolver)
 
     def _notify(self) -> None:
         for waiter in self._waiters:
@@ -102,3 +121,13 @@ class Progress:
 def _is_silent(node: Object) -> bool:
     conditions = (node.get("status") or {}).get("conditions") or ()
     return any(c.get("type") == "Ready" and c.get("status") == "Unknown" for c in conditions)
+
+
+def _is_resolver(pod: Object) -> bool:
+    return meta.labels(pod).get("k8s-app") == "kube-dns"
+
+
+def _has_stopped(pod: Object) -> bool:
+    """Whether all its containers have been started, and none runs."""
+    statuses = (pod.get("status") or {}).get("containerStatuses") or ()
+    return bool(statuses) and not any("running" in (s.get("state") or {}) for s in statuses)
