@@ -92,7 +92,7 @@ async def serve(options: Options, *, pages: bool = True) -> int:
     Without `pages`, nothing is served over HTTP.
     """
     _more_files()
-    stop, fatal = asyncio.Event(), list[str]()
+    stop, fatal, failed = asyncio.Event(), list[str](), list[NetemuError]()
 
     def leave(why: str) -> None:
         fatal.append(why)
@@ -117,7 +117,9 @@ async def serve(options: Options, *, pages: bool = True) -> int:
     except* _Stopped:
         pass
     except* NetemuError as errors:
-        raise _first(errors) from None
+        failed.append(_first(errors))
+    if failed:  # raised in there it would be a group again
+        raise failed[0]
     for why in fatal:
         log.critical(why)
     return 1 if fatal else 0

@@ -118,6 +118,14 @@ def test_serve_without_objects(netemu: Run) -> None:
     assert netemu("dns", "serve", "--objects", str(WORLD), "--listen", "x").code == 2
 
 
+def test_serve_with_a_corefile_that_has_a_mistake(netemu: Run, tmp_path: Path) -> None:
+    (tmp_path / "Corefile").write_text(".:53 {\n  nonsense\n}\n")
+    where = ("--corefile", str(tmp_path / "Corefile"), "--listen", "127.0.0.1:0")
+    done = netemu("dns", "serve", "--objects", str(WORLD), *where)
+    assert (done.code, done.out) == (2, "")
+    assert "Corefile:2: nonsense: there is no such plugin" in done.err
+
+
 def test_an_address_is_its_pointer(netemu: Run, server: str) -> None:
     done = netemu("dns", "query", "10.96.10.1", "-s", server, "-o", "json")
     (step,) = json.loads(done.out)["steps"]
