@@ -1,5 +1,7 @@
 """kr8s, unmodified."""
 
+import asyncio
+
 import pytest
 
 kr8s = pytest.importorskip("kr8s")
@@ -61,3 +63,19 @@ async def test_a_deployment_scales(api):
     await deployment.wait("condition=Available", timeout=60)
     assert deployment.replicas == 3
     await deployment.delete()
+
+
+async def test_ports_and_watches(api, page):
+    pod = await Pod(spec("kr8s-ports"), api=api)
+    await pod.create()
+    await pod.wait("condition=Ready", timeout=60)
+    async with pod.portforward(remote_port=page, local_port="auto") as port:
+        for path in ("/one", "/two"):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+            assert (await asyncio.wait_for(reader.read(), 60)).endswith(f"GET {path}".encode())
+            writer.close()
+    async for kind, seen in api.watch("pods", field_selector="metadata.name=kr8s-ports"):
+        assert (kind, seen.name) == ("ADDED", "kr8s-ports")
+        break
+    await pod.delete()

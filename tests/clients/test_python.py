@@ -134,3 +134,61 @@ def test_version_and_reviews(api):
     body = {"spec": {"resourceAttributes": attributes}}
     review = client.AuthorizationV1Api(api).create_self_subject_access_review(body)
     assert review.status.allowed
+
+
+def test_ports_and_the_proxy(core, space, pod, page):
+    forward = stream.portforward(
+        core.connect_get_namespaced_pod_portforward, pod, space, ports=str(page)
+    )
+    connection = forward.socket(page)
+    connection.setblocking(True)
+    connection.sendall(b"GET /there HTTP/1.0\r\n\r\n")
+    answer = b"".join(iter(lambda: connection.recv(4096), b""))
+    connection.close()
+    assert answer.endswith(b"GET /there")
+    assert forward.error(page) is None
+    name = f"{pod}:{page}"
+    assert core.connect_get_namespaced_pod_proxy_with_path(name, space, "a/b") == "GET /a/b"
+    assert core.connect_post_namespaced_pod_proxy_with_path(name, space, "a") == "POST /a"
+    assert core.connect_get_node_proxy_with_path("node-1", "healthz") == "ok"
+    with pytest.raises(client.ApiException) as caught:
+        core.connect_get_namespaced_pod_proxy_with_path(f"{pod}:1", space, "a")
+    assert caught.value.status == 503
+
+
+def test_evict_and_request_a_token(api, core, space, pod):
+    core.create_namespaced_service_account(space, {"metadata": {"name": "robot"}})
+    body = {"spec": {"audiences": ["vault"], "expirationSeconds": 600}}
+    made = core.create_namespaced_service_account_token("robot", space, body)
+    assert made.status.token.count(".") == 2
+    before = core.read_namespaced_pod(pod, space).metadata.resource_version
+    core.create_namespaced_pod_eviction(pod, space, {"metadata": {"name": pod}})
+    for event in watch.Watch().stream(
+        core.list_namespaced_pod,
+        space,
+        field_selector=f"metadata.name={pod}",
+        resource_version=before,
+        timeout_seconds=60,
+    ):
+        if event["type"] == "DELETED":
+            return
+    raise AssertionError("it was not evicted")
+
+
+def test_a_watch_from_a_revision_that_is_too_new_or_too_old(core, space):
+    with pytest.raises(client.ApiException) as caught:
+        core.list_namespaced_config_map(space, resource_version="999999999", timeout_seconds=1)
+    assert caught.value.status == 504
+    made = core.create_namespaced_config_map(space, {"metadata": {"name": "a"}})
+    core.patch_namespaced_config_map("a", space, {"data": {"x": "y"}})
+    seen = []
+    watching = watch.Watch()
+    for event in watching.stream(
+        core.list_namespaced_config_map,
+        space,
+        resource_version=made.metadata.resource_version,
+        timeout_seconds=60,
+    ):
+        seen.append((event["type"], event["object"].data))
+        watching.stop()
+    assert seen == [("MODIFIED", {"x": "y"})]

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import posixpath
 import ssl
 import zlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -39,6 +40,9 @@ _HOP = frozenset(
 """Headers that are about one connection, not about what it carries (RFC 9110, 7.6.1)."""
 _OURS = ("authorization", "content-length", "expect")
 """Headers of a request that are not the backend's business, or that are made anew."""
+_SAFE = "$&+,/:;=@-_.~"
+_TEXT = bytes((9, 10, 12, 13, 27, *range(32, 256)))
+"""Bytes that text may have (https://mimesniff.spec.whatwg.org/#binary-data-byte)."""
 BROKEN = (OSError, EOFError, ValueError, asyncio.LimitOverrunError)
 """What a backend may do wrong: refuse, hang up, or not speak HTTP."""
 
@@ -140,18 +144,27 @@ def _request_head(call: Call) -> bytes:
 def request_head(call: Call, own: Mapping[str, str]) -> bytes:
     """The request as the backend gets it; `own` are the headers of this connection."""
     headers, transport = call.request.headers, call.request.transport
-    target = (call.info.rest or "/") + call.raw_query
+    path = backend_path(call.info.rest)
+    target = path + call.raw_query
     lines = [f"{call.request.method} {target} HTTP/1.1"]
     lines += [
         f"{name}: {value}" for name, value in passing(headers.items(), (*_OURS, *_hop(headers)))
     ]
     lines += [f"{name}: {value}" for name, value in own.items()]
-    lines.append(f"X-Forwarded-Uri: {call.raw_path}")
+    lines.append(f"X-Forwarded-Uri: {call.raw_path.removesuffix(call.info.rest)}{path}")
     peer = transport.get_extra_info("peername") if transport is not None else None
     if isinstance(peer, tuple):
         before = headers.getall("X-Forwarded-For", [])
         lines.append(f"X-Forwarded-For: {', '.join([*before, peer[0]])}")
     return "\r\n".join(lines).encode("utf-8", "surrogateescape") + b"\r\n\r\n"
+
+
+def backend_path(rest: str) -> str:
+    """The path for the backend: cleaned, and encoded anew, as Go does. Clients encode slashes."""
+    path = unquote(rest, errors="surrogateescape")
+    slash = "/" if path.endswith("/") else ""
+    cleaned = posixpath.normpath("/" + path.lstrip("/")).rstrip("/") + slash
+    return quote(cleaned or "/", safe=_SAFE, errors="surrogateescape")
 
 
 def passing(fields: Iterable[tuple[str, str]], stopped: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -197,6 +210,28 @@ async def read_answer(connection: Connection) -> Response:
             return answer
 
 
+async def _send(call: Call, response: web.StreamResponse, parts: AsyncIterator[bytes]) -> None:
+    """The head and the body; a body of no stated type is looked at, as Go's server does."""
+    first = b""
+    if "Content-Type" not in response.headers:
+        first = await anext(parts, b"")
+        response.headers["Content-Type"] = sniffed(first)
+    await response.prepare(call.http)
+    if first:
+        await response.write(first)
+    async for part in parts:
+        await response.write(part)
+
+
+def sniffed(data: bytes) -> str:
+    """The media type that a body seems to have: HTML, text, or anything."""
+    start = data[:512]
+    if start.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        return "text/html; charset=utf-8"
+    binary = start.translate(None, _TEXT)
+    return "application/octet-stream" if binary else "text/plain; charset=utf-8"
+
+
 async def _relay(call: Call, target: Target, answer: Response) -> web.StreamResponse:
     response = web.StreamResponse(status=answer.status)
     links = Links(
@@ -213,11 +248,12 @@ async def _relay(call: Call, target: Target, answer: Response) -> web.StreamResp
         response.content_length = int(answer.headers["content-length"])
     elif answer.status not in (204, 304):
         response.enable_chunked_encoding()
+    parts = page or answer.parts()
     try:
-        await response.prepare(call.http)
-        if call.request.method != "HEAD":
-            async for part in page or answer.parts():
-                await response.write(part)
+        if call.request.method == "HEAD":
+            await response.prepare(call.http)
+        else:
+            await _send(call, response, parts)
         await response.write_eof()
     except (*BROKEN, zlib.error):
         if call.request.transport is not None:

@@ -9,6 +9,7 @@ import aiohttp
 import pytest
 
 from netemu.apiserver.auth.pki import Pki
+from netemu.apiserver.http.proxy.exchange import backend_path
 
 PODS = "/api/v1/namespaces/default/pods"
 WEB = f"{PODS}/web"
@@ -75,10 +76,10 @@ async def test_method_path_query_and_body_arrive_as_sent(world, serve, method):
         text = await answer.read()
     assert (answer.status, text) == (200, b"" if method == "HEAD" else b"hi")
     start, fields, got = seen[0]
-    assert start == f"{method} /a%2Fb//c%20d?e=f%26g&h HTTP/1.1" and got == body
+    assert start == f"{method} /a/b/c%20d?e=f%26g&h HTTP/1.1" and got == body
     names = {name.lower(): value for name, value in fields}
     assert names["x-two"] == "2" and names["host"] == "x"
-    assert names["x-forwarded-uri"] == url.partition("?")[0]
+    assert names["x-forwarded-uri"] == f"{WEB}:{port}/proxy/a/b/c%20d"
     assert not {"authorization", "impersonate-user", "impersonate-group", "x-mine"} & set(names)
 
 
@@ -330,3 +331,38 @@ async def test_errors_are_json_for_every_client(world):
         message = json.loads(await answer.read())["message"]
     assert "error trying to reach service: dial tcp 10.244.0.5:1" in message
     assert message.endswith("connect: connection refused")
+
+
+@pytest.mark.parametrize(
+    ("body", "media"),
+    [
+        (b"plain", "text/plain; charset=utf-8"),
+        (b" <HTML><p>", "text/html; charset=utf-8"),
+        (b"\x00\x01", "application/octet-stream"),
+        (b"", "text/plain; charset=utf-8"),
+    ],
+)
+async def test_a_body_of_no_type(world, serve, body, media):
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body)
+    port = await serve(answering(head + body))
+    async with session(world) as http:
+        answer = await http.get(f"{WEB}:{port}/proxy/")
+        assert (answer.headers["Content-Type"], await answer.read()) == (media, body)
+
+
+@pytest.mark.parametrize(
+    ("rest", "path"),
+    [
+        ("", "/"),
+        ("/", "/"),
+        ("/a%2fb", "/a/b"),
+        ("/a//b/", "/a/b/"),
+        ("/../../etc/passwd", "/etc/passwd"),
+        ("/%3Fx%23", "/%3Fx%23"),
+        ("/a:b@c;d=e,$&+", "/a:b@c;d=e,$&+"),
+        ("/%ff%c3%bc", "/%FF%C3%BC"),
+        ("/%0d%0aX:y", "/%0D%0AX:y"),
+    ],
+)
+def test_paths_of_backends(rest, path):
+    assert backend_path(rest) == path
