@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
+from dns_cases import CASES, ask_from
+
 HERE = Path(__file__).parent
-CASES = HERE.parents[1] / "scenarios/dns"
 
 POD = """\
 apiVersion: v1
@@ -56,19 +57,9 @@ NEEDS_MORE = re.compile(
 
 def test_every_case_through_kube_dns(dns: Any, tmp_path: Path) -> None:
     """The cases of the kubeadm Corefile, from the pod, over UDP and TCP."""
-    for file in ("zone", "clusterip", "headless", "externalname", "ptr", "pods-insecure"):
-        text = (CASES / "cases" / f"{file}.txt").read_text()
-        blocks = [block for block in text.split("\n\n") if not NEEDS_MORE.search(block)]
-        (tmp_path / f"{file}.txt").write_text("\n\n".join(blocks))
-    done = subprocess.run(
-        ["ip", "netns", "exec", "dns.default.asker", sys.executable, str(CASES / "blackbox.py"),
-         "10.96.0.10", *map(str, sorted(tmp_path.glob("*.txt")))],
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout
-    asked = re.search(r"(\d+) asked, 0 failed", done.stdout)
-    assert asked is not None
-    assert int(asked[1]) > 250
+    files = ("zone", "clusterip", "headless", "externalname", "ptr", "pods-insecure")
+    asked = ask_from("dns.default.asker", files, lambda row: not NEEDS_MORE.search(row), tmp_path)
+    assert asked > 250
 
 
 def test_the_name_server_of_the_zone_is_kube_dns(dns: Any) -> None:
@@ -154,7 +145,7 @@ def test_a_corefile_with_a_mistake_is_refused_and_a_good_one_taken(dns: Any) -> 
 
 
 class Asking(threading.Thread):
-    """Looks one name up again and again as glibc would, two seconds a try, two tries."""
+    """Looks one name up again and again as glibc would, two seconds a try, four tries."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -164,17 +155,14 @@ class Asking(threading.Thread):
         self.count = 0
 
     def run(self) -> None:
-        import socket
-
         from netemu.dns import wire
         from netemu.dns.asking import Asker
         from netemu.dns.stub import Resolver
         from netemu.node import netns
 
         path = netns.path_of("dns.default.asker")
-        resolver = Resolver(nameservers=("10.96.0.10",), timeout=1.0, attempts=3)
+        resolver = Resolver(nameservers=("10.96.0.10",), timeout=2.0, attempts=4)
         asker = Asker(resolver, lambda family, kind: netns.socket_in(path, family, kind))
-        assert socket.AF_INET
         while not self.stop.is_set():
             started = time.monotonic()
             outcome = asker.ask("web.alpha.svc.cluster.local.", [wire.A])[0]
@@ -198,12 +186,12 @@ def test_a_resolver_dies_under_load(dns: Any) -> None:
     asking = Asking()
     asking.start()
     try:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while f"src={dead} " not in flows(dns, node):
             assert time.monotonic() < deadline
         dns.run("delete", "pod", victim, "-n", "kube-system", "--grace-period=0", "--force")
         dns.run("rollout", "status", "deployment/coredns", "-n", "kube-system")
-        deadline = time.monotonic() + 5  # an entry of its own would live for 30 s and more
+        deadline = time.monotonic() + 20  # an entry of its own would live for 30 s and more
         while f"src={dead} " in flows(dns, node):
             assert time.monotonic() < deadline
     finally:
@@ -211,4 +199,4 @@ def test_a_resolver_dies_under_load(dns: Any) -> None:
         asking.join()
     assert asking.failed == []
     assert asking.count > 100
-    assert asking.slowest < 3.0
+    assert asking.slowest < 6.0

@@ -8,7 +8,7 @@ import pytest
 
 from netemu.aio import spawn
 from netemu.api import meta
-from netemu.api.kinds import CONFIG_MAPS, SECRETS
+from netemu.api.kinds import CONFIG_MAPS, PODS, SECRETS
 from netemu.apiserver.server import ApiServer
 from netemu.client.protocol import ApiClient
 from netemu.errors import ApiError
@@ -46,3 +46,19 @@ async def test_what_is_expected_no_longer_is_not_waited_for(client: ApiClient, s
     server.progress.expect(RESOLVER)
     server.progress.forget(RESOLVER)
     assert RESOLVER not in (await client.barrier(timeout=5))["components"]
+
+
+async def test_the_last_words_of_a_resolver_are_not_waited_for(
+    client: ApiClient, server: ApiServer
+) -> None:
+    """Its pod is deleted by force, and its process reports once more before it ends."""
+    spec = {"containers": [{"name": "c", "image": "coredns"}]}
+    pod = {"metadata": {"name": "coredns-1", "namespace": "kube-system"}, "spec": spec}
+    await client.create(PODS, pod)
+    await client.report_progress(RESOLVER, 1)
+    await client.delete(PODS, "coredns-1", "kube-system", grace_period_seconds=0)
+    await client.report_progress(RESOLVER, 2)
+    assert RESOLVER not in (await client.barrier(timeout=60))["components"]
+    await client.create(PODS, pod)
+    await client.report_progress(RESOLVER, (await client.list(PODS)).revision)
+    assert RESOLVER in (await client.barrier(timeout=60))["components"]
