@@ -41,6 +41,7 @@ from netemu.controllers.resourcequota import ResourceQuotaController
 from netemu.controllers.serviceaccount import ServiceAccountController
 from netemu.controllers.statefulset.controller import StatefulSetController
 from netemu.controllers.volumes.binder import Reclaim, VolumeBinder
+from netemu.controllers.volumes.ephemeral import EphemeralVolumeController
 from netemu.controllers.volumes.protection import VolumeProtection
 
 Resources = Callable[[], Iterable[Resource]]
@@ -92,6 +93,7 @@ class ControllerManager:
             TaintEviction(context),
             PodGarbageCollector(context),
             DisruptionController(context),
+            EphemeralVolumeController(context),
             VolumeBinder(context, reclaim),
             VolumeProtection(context),
             ResourceQuotaController(context, resources),

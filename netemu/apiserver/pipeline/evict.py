@@ -24,13 +24,32 @@ async def evict(
             message = "This pod has more than one PodDisruptionBudget, which the eviction "
             raise ApiError("InternalError", f"{message}subresource does not support.")
         for budget in budgets:
-            await _spend(ctx, budget, name)
+            if not _may_go_unhealthy(pod, budget):
+                await _spend(ctx, budget, name)
     await delete(ctx, kind, namespace, name, options)
 
 
 def _may_go_anyway(pod: Object) -> bool:
     phase = (pod.get("status") or {}).get("phase")
     return phase in ("Succeeded", "Failed", "Pending") or meta.is_deleting(pod)
+
+
+def _may_go_unhealthy(pod: Object, budget: Object) -> bool:
+    """unhealthyPodEvictionPolicy: a pod that is not ready serves nobody, and is not guarded.
+
+    By default only while the budget's other pods are healthy enough.
+    """
+    if _is_ready(pod):
+        return False
+    if (budget.get("spec") or {}).get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
+        return True
+    status = budget.get("status") or {}
+    return bool(0 < status.get("desiredHealthy", 0) <= status.get("currentHealthy", 0))
+
+
+def _is_ready(pod: Object) -> bool:
+    conditions = (pod.get("status") or {}).get("conditions") or ()
+    return any(each["type"] == "Ready" and each.get("status") == "True" for each in conditions)
 
 
 def _budget_kind(ctx: Context) -> Kind | None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from netemu.node.kubelet.worker import PodWorker
 
 _MODE = 0o644
+_UNKNOWN = frozenset(("clusterTrustBundle", "podCertificate"))
 _RENEW = 0.5
 """Part of a token's lifetime after which the file gets a new one (Kubernetes: at 0.8)."""
 
@@ -74,6 +75,8 @@ async def _projected(worker: PodWorker, volume: str, source: Object) -> dict[str
             wanted = part["serviceAccountToken"]
             token = await _token(worker, volume, wanted)
             files[checked_path(volume, wanted["path"])] = VolumeFile(token.encode(), mode)
+        for kind in _UNKNOWN & part.keys():
+            raise VolumeError(volume, f"projections of {kind} are not supported here")
     return files
 
 

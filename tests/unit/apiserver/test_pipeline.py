@@ -146,7 +146,8 @@ async def test_a_budget_lets_one_go_and_not_two(client, http):
         pod = {"metadata": {"name": name, "namespace": "default", "labels": LABELS}}
         spec = {"nodeName": "node-1", "containers": [{"name": "c", "image": "x"}]}
         made = await client.create(PODS, pod | {"spec": spec})
-        await client.update(PODS, {**made, "status": {"phase": "Running"}}, subresource="status")
+        ready = {"phase": "Running", "conditions": [{"type": "Ready", "status": "True"}]}
+        await client.update(PODS, {**made, "status": ready}, subresource="status")
     made = await client.create(
         POD_DISRUPTION_BUDGETS,
         {

@@ -50,6 +50,32 @@ async def test_evictions_stop_where_the_budget_ends(cluster, make):
     assert (await status(cluster))["disruptionsAllowed"] == 1
 
 
+@pytest.mark.parametrize(
+    ("policy", "broken", "goes"),
+    [
+        (None, 4, False),
+        ("IfHealthyBudget", 1, True),
+        ("IfHealthyBudget", 2, False),
+        ("AlwaysAllow", 4, True),
+    ],
+)
+async def test_a_pod_that_is_not_ready_is_hardly_guarded(cluster, make, policy, broken, goes):
+    more = {"unhealthyPodEvictionPolicy": policy} if policy else {}
+    await cluster.client.create(kinds.POD_DISRUPTION_BUDGETS, budget(minAvailable=3, **more))
+    await cluster.client.create(kinds.DEPLOYMENTS, make.workload("Deployment", "web", 4))
+    await cluster.settle()
+    sick = {pod["metadata"]["name"] for pod in (await cluster.pods(app="web"))[:broken]}
+    cluster.kubelets.broken = lambda pod: pod["metadata"]["name"] in sick
+    cluster.kubelets.again()
+    await cluster.settle()
+    pod = next(p for p in await cluster.pods(app="web") if p["metadata"]["name"] in sick)
+    if goes:
+        await evict(cluster, pod)
+    else:
+        with pytest.raises(ApiError, match="disruption budget"):
+            await evict(cluster, pod)
+
+
 async def test_pods_without_a_controller_cannot_be_counted_as_a_share(cluster, make):
     await cluster.client.create(kinds.POD_DISRUPTION_BUDGETS, budget(minAvailable="50%"))
     await cluster.client.create(kinds.PODS, make.pod("lonely", {"app": "web"}))

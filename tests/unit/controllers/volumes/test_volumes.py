@@ -144,3 +144,25 @@ async def test_a_claim_may_wait_for_its_first_user(cluster, make):
     await cluster.client.create(kinds.PODS, make.pod("user", volumes=[source]))
     await cluster.settle()
     assert (await get_claim(cluster))["status"]["phase"] == "Bound"
+
+
+async def test_an_ephemeral_volume_comes_and_goes_with_its_pod(cluster, make):
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": claim()["spec"]}
+    source = {"name": "v", "ephemeral": {"volumeClaimTemplate": template}}
+    made = await cluster.client.create(kinds.PODS, make.pod("user", volumes=[source]))
+    await cluster.settle()
+    found = await get_claim(cluster, "user-v")
+    assert (found["status"]["phase"], found["metadata"]["labels"]) == ("Bound", {"a": "b"})
+    assert found["metadata"]["ownerReferences"][0]["uid"] == made["metadata"]["uid"]
+    await cluster.client.delete(kinds.PODS, "user", "default")
+    await cluster.settle(2)
+    assert (await cluster.client.list(kinds.PERSISTENT_VOLUME_CLAIMS, "default")).items == []
+
+
+async def test_a_claim_of_somebody_else_is_not_taken_for_an_ephemeral_one(cluster, make):
+    await cluster.client.create(kinds.PERSISTENT_VOLUME_CLAIMS, claim("user-v"))
+    source = {"name": "v", "ephemeral": {"volumeClaimTemplate": {"spec": claim()["spec"]}}}
+    await cluster.client.create(kinds.PODS, make.pod("user", volumes=[source]))
+    await cluster.settle(2)
+    told = (await cluster.client.list(kinds.EVENTS, "default")).items
+    assert any("(pod is not owner)" in event["message"] for event in told)
