@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,10 +88,19 @@ def resolve(worker: PodWorker, state: ContainerState) -> Program | StandIn | Unk
         ports,
     )
     if isinstance(found, StandIn) and found.program in ("", "hpa-example"):
-        have = {(port.port, port.protocol) for port in found.ports}
-        more = [p for p in probed_ports(container) if (p, "TCP") not in have]
-        return replace(found, ports=(*found.ports, *(Port(port=number) for number in more)))
+        return _listening_also(found, probed_ports(container))
+    if isinstance(found, StandIn) and found.program == "porter":
+        names = [each["name"] for each in container.get("env") or ()]
+        told = [name.removeprefix("SERVE_PORT_") for name in names]
+        return _listening_also(found, [int(port) for port in told if port.isdigit()])
     return found
+
+
+def _listening_also(found: StandIn, ports: Iterable[int]) -> StandIn:
+    """The stand-in with TCP ports that the container does not declare."""
+    have = {(port.port, port.protocol) for port in found.ports}
+    more = [Port(port=number) for number in ports if (number, "TCP") not in have]
+    return replace(found, ports=(*found.ports, *more))
 
 
 def _not_pulled(worker: PodWorker, state: ContainerState, message: str) -> None:

@@ -77,7 +77,10 @@ def netexec(identity: Message, request: Request) -> Answer:
 def porter(identity: Message, request: Request) -> Answer:
     """agnhost porter: each SERVE_PORT_N answers with that variable's text."""
     text = identity.get("env", {}).get(f"SERVE_PORT_{request.port}")
-    return Answer(text) if text is not None else Answer("", status=404)
+    if text is None:
+        return Answer("", status=404)
+    is_page = text.lstrip().startswith("<")  # Go's server looks at a body whose type nobody stated
+    return Answer(text, kind=f"text/{'html' if is_page else 'plain'}; charset=utf-8")
 
 
 def test_webserver(identity: Message, request: Request) -> Answer:

@@ -42,6 +42,10 @@ spec:
           app.router.add_get("/ws", echo)
           web.run_app(app, port=8000, print=None)
       readinessProbe: {{tcpSocket: {{port: 8000}}}}
+    - name: porter
+      image: registry.k8s.io/e2e-test-images/agnhost:2.40
+      args: [porter]
+      env: [{{name: SERVE_PORT_1080, value: '<a href="/rewriteme">test</a>'}}]
     - name: private
       image: busybox
       command: [httpd, -f, -p, "127.0.0.1:9000"]
@@ -89,6 +93,12 @@ def test_pods_and_services(ask: Any) -> None:
         assert code == 200 and "web" in text, (path, text)
     code, text = ask(f"{PODS}/web:9000/proxy/")
     assert code == 503 and "connection refused" in text, "it listens on its loopback only"
+
+
+def test_links_of_a_page_lead_back(ask: Any) -> None:
+    """What upstream's suite expects of agnhost's porter, whose port nobody declares."""
+    path = f"{PODS}/web:1080/proxy"
+    assert ask(f"{path}/") == (200, f'<a href="{path}/rewriteme">test</a>')
 
 
 async def test_a_websocket_through_the_api(cluster: Any) -> None:
