@@ -49,7 +49,7 @@ class NamespaceHolder:
         with self._lock:
             if self._connection is not None:
                 return list(self._held)
-            _raise_limit()
+            raise_limit()
             if not self._connect():
                 self._start()
                 return []
@@ -204,7 +204,7 @@ class NamespaceHolder:
         return Process.of(child.pid)
 
 
-def _raise_limit() -> None:
+def raise_limit() -> None:
     """One descriptor a pod: allow as many as the machine does. Children inherit it."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft == resource.RLIM_INFINITY or soft >= _DESCRIPTORS:

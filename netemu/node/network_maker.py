@@ -26,6 +26,7 @@ import msgspec
 
 from netemu.errors import DataplaneError
 from netemu.node import sandbox
+from netemu.node.namespace_holder import raise_limit
 from netemu.node.netlink import NetlinkSocket
 from netemu.node.processes import Process
 from netemu.node.sandbox import Bridge, PodLink
@@ -127,6 +128,7 @@ def _serve(connection: socket.socket) -> NoReturn:
     """The maker's life: a thread for each builder, until the daemon has gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise_limit()  # each node's batch holds its namespaces until its ports are up
     try:
         while True:
             data, fds, _, _ = socket.recv_fds(connection, 16, 1)
