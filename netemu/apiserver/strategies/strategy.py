@@ -3,7 +3,21 @@
 from __future__ import annotations
 
 from netemu.api.kind import Object
+from netemu.api.podspec.noeffect import without_effect
 from netemu.apiserver.pipeline.context import Context, DeleteOptions
+
+_WITH_PODS = frozenset(
+    (
+        "Pod",
+        "ReplicationController",
+        "ReplicaSet",
+        "Deployment",
+        "StatefulSet",
+        "DaemonSet",
+        "Job",
+        "CronJob",
+    )
+)
 
 
 class Strategy:
@@ -22,7 +36,7 @@ class Strategy:
 
     def warnings(self, obj: Object) -> list[str]:
         """What whoever wrote `obj` should know about it; sent as Warning headers."""
-        return []
+        return without_effect(obj) if obj.get("kind") in _WITH_PODS else []
 
     async def claim(self, ctx: Context, obj: Object, old: Object | None) -> bool:
         """Last before the write: False when another server just gave away the same."""
