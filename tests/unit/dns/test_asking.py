@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import socket
 import threading
 import time
+from contextlib import suppress
 
 import dns.message
 import dns.rcode
@@ -30,21 +30,20 @@ class Server:
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self) -> None:
-        while True:
-            try:
-                data, client = self.socket.recvfrom(4096)
-            except OSError:
-                return
-            self.asked += 1
-            reply = dns.message.make_response(dns.message.from_wire(data))
-            if self.says.isupper():
-                reply.set_rcode(dns.rcode.from_text(self.says))
-            elif self.says:
-                name = reply.question[0].name
-                reply.answer.append(dns.rrset.from_text(name, 60, "IN", "A", self.says))
-            if self.says:
-                with contextlib.suppress(OSError):  # closed: the test is over
-                    self.socket.sendto(reply.to_wire(), client)
+        with suppress(OSError):  # until the socket is closed
+            while True:
+                self.answer(*self.socket.recvfrom(4096))
+
+    def answer(self, data: bytes, client: tuple[str, int]) -> None:
+        self.asked += 1
+        reply = dns.message.make_response(dns.message.from_wire(data))
+        if self.says.isupper():
+            reply.set_rcode(dns.rcode.from_text(self.says))
+        elif self.says:
+            name = reply.question[0].name
+            reply.answer.append(dns.rrset.from_text(name, 60, "IN", "A", self.says))
+        if self.says:
+            self.socket.sendto(reply.to_wire(), client)
 
 
 @pytest.fixture

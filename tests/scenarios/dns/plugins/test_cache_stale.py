@@ -5,8 +5,10 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from contextlib import suppress
 
 import dns.message
+import dns.rdatatype
 import dns.rrset
 import pytest
 
@@ -24,19 +26,19 @@ class Fading:
         threading.Thread(target=self.serve, daemon=True).start()
 
     def serve(self) -> None:
-        while True:
-            try:
-                data, client = self.socket.recvfrom(4096)
-            except OSError:
-                return
-            query = dns.message.from_wire(data)
-            if self.mute or query.question[0].rdtype != 1:
-                continue
-            self.asked += 1
-            reply = dns.message.make_response(query)
-            name, address = query.question[0].name, f"192.0.2.{self.asked}"
-            reply.answer.append(dns.rrset.from_text(name, 1, "IN", "A", address))
-            self.socket.sendto(reply.to_wire(), client)
+        with suppress(OSError):  # until the socket is closed
+            while True:
+                self.answer(*self.socket.recvfrom(4096))
+
+    def answer(self, data: bytes, client: tuple[str, int]) -> None:
+        query = dns.message.from_wire(data)
+        if self.mute or query.question[0].rdtype != dns.rdatatype.A:
+            return
+        self.asked += 1
+        reply = dns.message.make_response(query)
+        name, address = query.question[0].name, f"192.0.2.{self.asked}"
+        reply.answer.append(dns.rrset.from_text(name, 1, "IN", "A", address))
+        self.socket.sendto(reply.to_wire(), client)
 
 
 @pytest.fixture
