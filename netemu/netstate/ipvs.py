@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from operator import attrgetter
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -78,10 +80,16 @@ class Changes:
     removed_reals: tuple[tuple[Virtual, Real], ...]
 
 
+_in_order = partial(sorted, key=attrgetter("address", "port"))
+
+
 def diff(old: Servers, new: Servers) -> Changes:
     added_reals, updated_reals, removed_reals = [], [], []
     for virtual in sorted(new):
-        before = {(r.address, r.port): r for r in old[virtual].reals} if virtual in old else {}
+        if virtual not in old:
+            added_reals += [(virtual, real) for real in _in_order(new[virtual].reals)]
+            continue
+        before = {(r.address, r.port): r for r in old[virtual].reals}
         after = {(r.address, r.port): r for r in new[virtual].reals}
         added_reals += [(virtual, after[k]) for k in sorted(after) if k not in before]
         removed_reals += [(virtual, before[k]) for k in sorted(before) if k not in after]

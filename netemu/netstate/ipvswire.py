@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address
 
 from netemu.netstate.address import packed
@@ -46,26 +47,34 @@ def _identity(virtual: Virtual) -> bytes:
 
 def encode_virtual(virtual: Virtual, server: Server | None = None) -> bytes:
     """The service attribute; with `server` also how it balances."""
-    body = _identity(virtual)
-    if server is not None:
-        flags = _PERSISTENT if server.persistent else 0
-        is_v6 = _family(virtual.address) == _AF_INET6
-        # The client's whole address keeps it with its server.
-        netmask = struct.pack("=I", 128 if is_v6 else 0xFFFFFFFF)
-        body += _attribute(6, server.scheduler.encode() + b"\0")
-        body += _attribute(7, struct.pack("=II", flags, 0xFFFFFFFF))
-        body += _attribute(8, struct.pack("=I", server.persistent)) + _attribute(9, netmask)
+    if server is None:
+        return _encode_identity(virtual)
+    flags = _PERSISTENT if server.persistent else 0
+    is_v6 = _family(virtual.address) == _AF_INET6
+    # The client's whole address keeps it with its server.
+    netmask = struct.pack("=I", 128 if is_v6 else 0xFFFFFFFF)
+    body = _identity(virtual) + _attribute(6, server.scheduler.encode() + b"\0")
+    body += _attribute(7, struct.pack("=II", flags, 0xFFFFFFFF))
+    body += _attribute(8, struct.pack("=I", server.persistent)) + _attribute(9, netmask)
     return _nested(_SERVICE, body)
+
+
+@lru_cache(maxsize=1024)
+def _encode_identity(virtual: Virtual) -> bytes:
+    """A virtual server's real servers come one after the other, each with this in front."""
+    return _nested(_SERVICE, _identity(virtual))
+
+
+_ADDRESS = struct.Struct("=HH16sHH2s2xHHH2x")
+_BALANCING = struct.Struct("=HHIHHIHHIHHI")
 
 
 def encode_real(real: Real, *, whole: bool = True) -> bytes:
     """The destination attribute: NAT, no thresholds."""
-    body = _attribute(1, packed(real.address).ljust(16, b"\0"))
-    body += _attribute(2, real.port.to_bytes(2, "big"))
-    body += _attribute(11, struct.pack("=H", _family(real.address)))
+    address, port = packed(real.address), real.port.to_bytes(2, "big")
+    body = _ADDRESS.pack(20, 1, address, 6, 2, port, 6, 11, _family(real.address))
     if whole:
-        body += _attribute(3, struct.pack("=I", 0)) + _attribute(4, struct.pack("=I", real.weight))
-        body += _attribute(5, struct.pack("=I", 0)) + _attribute(6, struct.pack("=I", 0))
+        body += _BALANCING.pack(8, 3, 0, 8, 4, real.weight, 8, 5, 0, 8, 6, 0)
     return _nested(_DEST, body)
 
 

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from netemu.errors import DataplaneError
@@ -55,7 +55,10 @@ class IpvsBackend:
         self._compiled: dict[str, list[layout.ServiceIpvs]] = {}
         self._servers: dict[Virtual, Server] = {}
         self._entries: Counter[tuple[str, str]] = Counter()
+        self._filled: Counter[str] = Counter()
+        """Entries by set."""
         self._bound: Counter[str] = Counter()
+        self._shut_out: Counter[tuple[str, str, int]] = Counter()
         self._rules: object = None
         self._draining: set[tuple[Virtual, Real]] = set()
         """Servers with weight 0 that still have connections."""
@@ -63,29 +66,28 @@ class IpvsBackend:
     # --- full -------------------------------------------------------------------------------
 
     async def replace(self, services: Services, node: NodeView) -> None:
-        compiled = {
-            key: [layout.compile_service(s, node) for s in services[key]]
-            for key in sorted(services)
-        }
-        config = layout.merge([one for ones in compiled.values() for one in ones], node)
+        """Virtual servers are made while the programs of ipset and iptables work."""
+        compiled, config = await asyncio.to_thread(_compile, services, node)
         await self._prepare()
-        held = await self._ipset.observe_sets()
-        await self._ipset.apply_diff(held, config.sets)
-        saved = await self._iptables.save()
-        inserts = missing_jumps(saved, layout.JUMPS)
-        restore = Restore(tables=config.tables, inserts=inserts)
-        await self._iptables.restore(restore.render())
+        held, saved = await self._ipset.observe_sets(), await self._iptables.save()
+        rules = Restore(tables=config.tables, inserts=missing_jumps(saved, layout.JUMPS))
+
+        async def filters() -> None:
+            await self._ipset.apply_diff(held, config.sets)
+            await self._iptables.restore(rules.render())
 
         def kernel() -> None:
             assert self._ipvs is not None
             observed = self._ipvs.observe_servers(self._family)
             self._apply_servers(observed, config.servers)
-            self._bind(config.addresses)
+            wanted = set(config.addresses)
+            self._bind(wanted - self._held, self._held - wanted)
 
-        await asyncio.to_thread(kernel)
+        await _all_of(filters(), asyncio.to_thread(kernel))
         self._compiled, self._servers = compiled, dict(config.servers)
         self._rules = config.tables
         self._entries, self._bound = Counter(), Counter()
+        self._filled, self._shut_out = Counter(), Counter()
         for ones in compiled.values():
             self._count(ones, 1)
 
@@ -106,15 +108,14 @@ class IpvsBackend:
             a["local"] for a in link["addr_info"] if (":" in a["local"]) == (self._family == 6)
         }
 
-    def _bind(self, wanted: Iterable[str]) -> None:
+    def _bind(self, added: Collection[str], gone: Collection[str]) -> None:
         assert self._links is not None
-        wanted = set(wanted)
         size = 128 if self._family == 6 else 32
-        added = [add_address(self._device, f"{a}/{size}") for a in sorted(wanted - self._held)]
-        gone = [delete_address(self._device, f"{a}/{size}") for a in sorted(self._held - wanted)]
-        self._links.request(added, ignore=(_EEXIST,))
-        self._links.request(gone, ignore=(_EADDRNOTAVAIL,))
-        self._held = wanted
+        new = [add_address(self._device, f"{a}/{size}") for a in sorted(added)]
+        old = [delete_address(self._device, f"{a}/{size}") for a in sorted(gone)]
+        self._links.request(new, ignore=(_EEXIST,))
+        self._links.request(old, ignore=(_EADDRNOTAVAIL,))
+        self._held = (self._held | set(added)) - set(gone)
 
     def _apply_servers(self, old: Servers, new: Servers) -> None:
         assert self._ipvs is not None
@@ -161,10 +162,13 @@ class IpvsBackend:
     def _count(self, compiled: Iterable[layout.ServiceIpvs], by: int) -> None:
         for one in compiled:
             for name, entries in one.entries.items():
+                self._filled[name] += by * len(entries)
                 for entry in entries:
                     self._entries[name, entry] += by
             for address in one.addresses:
                 self._bound[address] += by
+            for where in one.no_node_access:
+                self._shut_out[where] += by
 
     async def update(self, services: Services, changes: Sequence[Change], node: NodeView) -> None:
         if self._ipvs is None:
@@ -172,6 +176,7 @@ class IpvsBackend:
         old: dict[Virtual, Server] = {}
         new: dict[Virtual, Server] = {}
         touched: set[tuple[str, str]] = set()
+        addresses: set[str] = set()
         before = set()
         for change in changes:
             gone = self._compiled.pop(change.key, [])
@@ -179,6 +184,7 @@ class IpvsBackend:
             if fresh:
                 self._compiled[change.key] = fresh
             touched |= _entries(gone) | _entries(fresh)
+            addresses |= {address for one in (*gone, *fresh) for address in one.addresses}
             before |= {key for key in _entries(gone) if self._entries[key] > 0}
             self._count(gone, -1)
             self._count(fresh, 1)
@@ -186,13 +192,14 @@ class IpvsBackend:
                 old.update({v: self._servers[v] for v in one.servers if v in self._servers})
             for one in fresh:
                 new.update(one.servers)
-        own = {*node.addresses, node.address}
-        bound = {a for a, n in self._bound.items() if n > 0} - own if touched else self._held
+        added = {a for a in addresses if self._bound[a] > 0} - self._held
+        added -= {*node.addresses, node.address}
+        left = {a for a in addresses if self._bound[a] <= 0} & self._held
 
         def kernel() -> None:
             self._apply_servers(old, new)
-            if bound != self._held:
-                self._bind(bound)
+            if added or left:
+                self._bind(added, left)
 
         await asyncio.to_thread(kernel)
         for virtual in old:
@@ -215,8 +222,9 @@ class IpvsBackend:
         await self._ipset.restore("".join(lines))
 
     async def _update_rules(self, node: NodeView) -> None:
-        compiled = [one for key in sorted(self._compiled) for one in self._compiled[key]]
-        tables = layout.rules_of(compiled, node)
+        filled = [name for name, count in self._filled.items() if count > 0]
+        shut_out = [where for where, count in self._shut_out.items() if count > 0]
+        tables = layout.rules_of(filled, shut_out, node)
         if tables != self._rules:
             await self._iptables.restore(Restore(tables=tables).render())
             self._rules = tables
@@ -275,7 +283,7 @@ class IpvsBackend:
 
         await asyncio.to_thread(kernel)
         self.close()
-        self._compiled, self._servers, self._rules = {}, {}, None
+        self._compiled, self._servers, self._rules, self._held = {}, {}, None, set()
         self._draining = set()
 
     def close(self) -> None:
@@ -285,6 +293,22 @@ class IpvsBackend:
         if self._links is not None:
             self._links.close()
             self._links = None
+
+
+def _compile(
+    services: Services, node: NodeView
+) -> tuple[dict[str, list[layout.ServiceIpvs]], layout.IpvsConfig]:
+    compiled = {
+        key: [layout.compile_service(s, node) for s in services[key]] for key in sorted(services)
+    }
+    return compiled, layout.merge([one for ones in compiled.values() for one in ones], node)
+
+
+async def _all_of(*work: Awaitable[None]) -> None:
+    """All to their end, also when one fails: the next attempt must not meet a running one."""
+    for outcome in await asyncio.gather(*work, return_exceptions=True):
+        if isinstance(outcome, BaseException):
+            raise outcome
 
 
 def _entries(compiled: Iterable[layout.ServiceIpvs]) -> set[tuple[str, str]]:

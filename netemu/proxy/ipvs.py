@@ -12,7 +12,7 @@ https://github.com/kubernetes/kubernetes/blob/release-1.33/pkg/proxy/ipvs/README
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
@@ -130,8 +130,12 @@ class IpvsConfig:
     jumps: tuple[Jump, ...] = JUMPS
 
 
+_LONGEST_NAME = 31
+
+
 def set_name(name: str, family: int) -> str:
-    return name.replace("KUBE-", "KUBE-6-", 1) if family == 6 else name
+    """The set's name in the kernel, which takes 31 characters: kube-proxy cuts as well."""
+    return name.replace("KUBE-", "KUBE-6-", 1)[:_LONGEST_NAME] if family == 6 else name
 
 
 class _Ipvs:
@@ -230,7 +234,7 @@ def compile_service(service: Service, node: NodeView) -> ServiceIpvs:
 class _Rules:
     """The iptables side: a fixed set of rules, each present while its ipset has entries."""
 
-    def __init__(self, filled: Mapping[str, object], node: NodeView) -> None:
+    def __init__(self, filled: Collection[str], node: NodeView) -> None:
         self._filled, self._node = filled, node
 
     def _match(self, name: str, places: str) -> str:
@@ -334,18 +338,19 @@ def _forward() -> list[str]:
     ]
 
 
-def _out_filter(compiled: Iterable[ServiceIpvs]) -> list[str]:
+def _out_filter(no_node_access: Iterable[tuple[str, str, int]]) -> list[str]:
     """The node itself, left out by a load balancer's source ranges (k/k #119656)."""
     return [
         f"-s {address} -m ipvs --vaddr {address} --vproto {proto} --vport {port} -j DROP"
-        for one in compiled
-        for address, proto, port in one.no_node_access
+        for address, proto, port in sorted(set(no_node_access))
     ]
 
 
-def rules_of(compiled: Sequence[ServiceIpvs], node: NodeView) -> Tables:
-    """The iptables rules that go with the sets of `compiled`."""
-    rules = _Rules({name: True for one in compiled for name in one.entries}, node)
+def rules_of(
+    filled: Iterable[str], no_node_access: Iterable[tuple[str, str, int]], node: NodeView
+) -> Tables:
+    """The iptables rules that go with the sets that have entries (`filled`, by name)."""
+    rules = _Rules(frozenset(filled), node)
     return {
         "nat": {
             "KUBE-SERVICES": rules.services(),
@@ -363,7 +368,7 @@ def rules_of(compiled: Sequence[ServiceIpvs], node: NodeView) -> Tables:
             "KUBE-PROXY-FIREWALL": rules.firewall(),
             "KUBE-SOURCE-RANGES-FIREWALL": rules.source_ranges(),
             "KUBE-IPVS-FILTER": rules.access(),
-            "KUBE-IPVS-OUT-FILTER": _out_filter(compiled),
+            "KUBE-IPVS-OUT-FILTER": _out_filter(no_node_access),
         },
     }
 
@@ -394,7 +399,11 @@ def merge(compiled: Sequence[ServiceIpvs], node: NodeView) -> IpvsConfig:
         servers=servers,
         sets=sets,
         addresses=tuple(sorted(addresses - own)),
-        tables=rules_of(compiled, node),
+        tables=rules_of(
+            (name for name, found in entries.items() if found),
+            (where for one in compiled for where in one.no_node_access),
+            node,
+        ),
     )
 
 
