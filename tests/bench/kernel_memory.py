@@ -46,23 +46,35 @@ def _held_by_machine() -> float:
 def counted(*, charged: bool = True) -> Iterator[Callable[[], float]]:
     """Within: what this process, and those it starts, make the kernel hold; MiB when called."""
     home = _memory_cgroup() if charged else None
-    own = home / f"netemu-bench-{os.getpid()}" if home else None
-    try:
-        if home is None or own is None:
-            raise FileNotFoundError
-        own.mkdir()
-        (own / "cgroup.procs").write_text(str(os.getpid()))
-        start = _held_by(own)
-    except (OSError, KeyError):
+    own = _enter(home) if home is not None else None
+    if home is None or own is None:
         before = _held_by_machine()
-        if own is not None:
-            with suppress(OSError):
-                own.rmdir()
         yield lambda: _held_by_machine() - before
         return
+    start = _held_by(own)
     try:
         yield lambda: _held_by(own) - start
     finally:
+        _leave(home, own)
+
+
+def _enter(home: Path) -> Path | None:
+    """A cgroup below `home` with this process in it; None where that cannot be counted."""
+    own = home / f"netemu-bench-{os.getpid()}"
+    try:
+        own.mkdir()
+    except OSError:
+        return None
+    try:
+        (own / "cgroup.procs").write_text(str(os.getpid()))
+        _held_by(own)
+    except (OSError, KeyError):
+        _leave(home, own)
+        return None
+    return own
+
+
+def _leave(home: Path, own: Path) -> None:
+    with suppress(OSError):
         (home / "cgroup.procs").write_text(str(os.getpid()))
-        with suppress(OSError):
-            own.rmdir()
+        own.rmdir()

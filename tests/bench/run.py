@@ -2,12 +2,14 @@
 
 A benchmark module has `run() -> dict[str, float | dict]`: figures by name, ratios among them. The
 floor or the peer is measured in the same run, because these machines are shared and noisy.
+`--add NAME FILE AREA` puts another run's report into that of AREA.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import platform
 import sys
 import time
@@ -15,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).parent
-RESULTS = HERE.parents[1] / "build" / "bench"
+RESULTS = Path(os.environ.get("NETEMU_BENCH_RESULTS", HERE.parents[1] / "build" / "bench"))
 
 
 def areas() -> list[str]:
@@ -46,7 +48,18 @@ def show(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
+def add(name: str, file: str, area: str) -> int:
+    """Put the report in `file`, of another machine's run, into the area's report as `name`."""
+    path = RESULTS / f"{area}.json"
+    report = json.loads(path.read_text())
+    report["figures"][name] = json.loads(Path(file).read_text())["figures"]
+    path.write_text(json.dumps(report, indent=1))
+    return 0
+
+
 def main(wanted: list[str]) -> int:
+    if wanted[:1] == ["--add"]:
+        return add(*wanted[1:])
     unknown = set(wanted) - set(areas())
     if unknown:
         print(f"bench: unknown: {', '.join(sorted(unknown))}; there are {', '.join(areas())}")
