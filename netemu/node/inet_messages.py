@@ -30,6 +30,7 @@ NUD_NOARP, NUD_PERMANENT = 0x40, 0x80
 RT_SCOPE_UNIVERSE, RT_SCOPE_LINK = 0, 253
 _RTNH_F_ONLINK = 4
 _IFA_F_NODAD, _IFA_F_NOPREFIXROUTE = 2, 0x200
+_FOREVER = 0xFFFFFFFF
 _PUT = NLM_F_CREATE | NLM_F_REPLACE
 
 _NDMSG = struct.Struct("=BxxxiHBB")
@@ -43,6 +44,22 @@ def _address(kind: int, message_flags: int, index: int, cidr: str, flags: int) -
     return message(
         kind, message_flags, header + attribute(2, raw) + attribute(1, raw) + u32(8, flags)
     )
+
+
+def add_placeholder(index: int, address: str) -> bytes:
+    """An address that the machine answers for, but never chooses as the source of its own packets.
+
+    IPv6 has that: an address whose preferred lifetime is over (RFC 6724, rule 3). To IPv4 it would
+    be chosen for its own link only, and a placeholder's link sends nothing.
+    """
+    if ":" not in address:
+        return add_address(index, f"{address}/32")
+    raw = packed(address)
+    header = struct.pack("=BBBBi", family_of(address), 128, 0, 0, index)
+    lifetimes = struct.pack("=IIII", 0, _FOREVER, 0, 0)
+    flags = u32(8, _IFA_F_NODAD | _IFA_F_NOPREFIXROUTE)
+    body = header + attribute(2, raw) + attribute(1, raw) + attribute(6, lifetimes) + flags
+    return message(RTM_NEWADDR, _PUT, body)
 
 
 def add_address(index: int, cidr: str, *, prefix_route: bool = True) -> bytes:

@@ -20,7 +20,7 @@ from netemu.netstate.ipset import SetValue
 from netemu.netstate.iptables import Restore, missing_jumps
 from netemu.netstate.ipvs import Real, Server, Servers, Virtual, diff
 from netemu.node import netns
-from netemu.node.inet_messages import add_address, delete_address
+from netemu.node.inet_messages import add_placeholder, delete_address
 from netemu.node.ipset import IpsetTool
 from netemu.node.iptables import IptablesTool, clean_iptables
 from netemu.node.ipvssocket import GONE, IpvsSocket, Request
@@ -111,7 +111,7 @@ class IpvsBackend:
     def _bind(self, added: Collection[str], gone: Collection[str]) -> None:
         assert self._links is not None
         size = 128 if self._family == 6 else 32
-        new = [add_address(self._device, f"{a}/{size}") for a in sorted(added)]
+        new = [add_placeholder(self._device, a) for a in sorted(added)]
         old = [delete_address(self._device, f"{a}/{size}") for a in sorted(gone)]
         self._links.request(new, ignore=(_EEXIST,))
         self._links.request(old, ignore=(_EADDRNOTAVAIL,))

@@ -95,7 +95,7 @@ def _ipvs(ordered: Sequence[Service], node: NodeView, path: str) -> Callable[[],
         ipvs, links = IpvsSocket(path), netns.netlink_in(path)
         ipvs.send(messages)
         device = netns.call_in(path, lambda: _index(ipvs_layout.DEVICE))
-        links.request([inet_messages.add_address(device, f"{a}/32") for a in config.addresses])
+        links.request([inet_messages.add_placeholder(device, a) for a in config.addresses])
         ipvs.close()
         links.close()
 

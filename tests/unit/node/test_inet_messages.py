@@ -114,3 +114,11 @@ def test_port_entry_is_static_and_not_the_bridges_own() -> None:
 )
 def test_deletions(message: bytes, kind: int) -> None:
     assert struct.unpack_from("=HH", message, 4) == (kind, 1)
+
+
+def test_a_placeholder_is_never_preferred() -> None:
+    message = inet.add_placeholder(5, "fd00::10")
+    assert struct.unpack_from("=BBBBi", message, 16) == (socket.AF_INET6, 128, 0, 0, 5)
+    preferred, valid, _, _ = struct.unpack("=IIII", nl.attributes_of(message, 24)[6])
+    assert (preferred, valid) == (0, 0xFFFFFFFF)
+    assert inet.add_placeholder(5, "10.96.0.10") == inet.add_address(5, "10.96.0.10/32")
