@@ -17,7 +17,7 @@ from netemu.client.http import HttpClient
 WATCHES = 1000
 MOST = 50 << 20
 CHANGES, SIZE = 6000, 10_000
-LIMIT = 120.0
+LIMIT = 600.0
 
 _SERVE = """
 import asyncio, resource, sys

@@ -30,7 +30,6 @@ from netemu.client.connection import Connection, Response, read_head
 from netemu.errors import ApiError, NetemuError
 
 _DIAL_SECONDS = 30.0
-_PIECE = 64 * 1024
 _HOP = frozenset(
     (
         *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization"),
