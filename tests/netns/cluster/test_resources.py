@@ -175,3 +175,40 @@ def test_a_namespace_bounds_its_pods_and_takes_them_along(things: Any) -> None:
     gone = lambda: things.try_run("get", "namespace", "small").returncode != 0  # noqa: E731
     things.until(gone, "the namespace goes")
     assert not [entry for entry in Path("/run/netns").iterdir() if ".small." in entry.name]
+
+
+CONTROLLER = """\
+apiVersion: v1
+kind: ReplicationController
+metadata: {name: old}
+spec:
+  replicas: 2
+  selector: {app: old}
+  template:
+    metadata: {labels: {app: old}}
+    spec:
+      terminationGracePeriodSeconds: 0
+      containers: [{name: c, image: busybox, command: [sleep, infinity]}]
+      volumes:
+      - name: own
+        ephemeral:
+          volumeClaimTemplate:
+            spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Mi}}}
+"""
+
+
+def test_a_replication_controller_replaces_releases_and_adopts(things: Any) -> None:
+    """A pod that is relabelled is let go and replaced; its own label back, one is too many."""
+    things.run("apply", "-f", "-", stdin=CONTROLLER)
+    first = things.ready_pods(app="old")[0]["metadata"]["name"]
+    assert things.get("pvc", f"{first}-own")["status"]["phase"] == "Bound"
+    things.run("label", "pod", first, "app=free", "--overwrite")
+    things.until(lambda: len(things.ready_pods(app="old")) == 2, "it is replaced")
+    things.until(
+        lambda: not things.get("pod", first)["metadata"].get("ownerReferences"), "it is let go"
+    )
+    things.run("label", "pod", first, "app=old", "--overwrite")
+    things.until(lambda: len(things.pods(app="old")) == 2, "one of the three goes")
+    things.run("delete", "replicationcontroller", "old")
+    things.until(lambda: not things.get("pods", "-l", "app=old")["items"], "all go with it")
+    things.until(lambda: "-own" not in things.run("get", "pvc"), "and their claims")
