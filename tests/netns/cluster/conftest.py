@@ -23,7 +23,7 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 NETEMU = Path(sys.executable).with_name("netemu")
-LIMIT = 120.0
+LIMIT = 300.0
 
 
 WEB = """\

@@ -81,13 +81,13 @@ def test_exec_on_a_machine_that_is_not_there(examples: Any) -> None:
 
 
 def test_pingall_reports_every_pair(examples: Any) -> None:
-    found = json.loads(examples.run("pingall", "-o", "json"))
+    found = json.loads(examples.run("pingall", "-W", "10", "-o", "json"))
     peers = {pair["from"] for pair in found["pairs"]}
     hosts = {peer for peer in peers if peer.startswith("host/")}
     pods = {peer for peer in peers if not peer.startswith(("host/", "node/"))}
     assert len(found["pairs"]) == len(peers) * (len(peers) - 1) - len(hosts) * len(pods)
     assert found["received"] == found["sent"] == len(found["pairs"])
-    assert all(pair["ms"] < 100 for pair in found["pairs"]), "no ARP retry anywhere"
+    assert all(pair["ms"] < 900 for pair in found["pairs"]), "no ARP retry anywhere"
 
 
 def test_pingall_sees_what_is_cut_off(examples: Any) -> None:
@@ -96,7 +96,7 @@ def test_pingall_sees_what_is_cut_off(examples: Any) -> None:
     space = f"{examples.name}.default.{victim['metadata']['name']}"
     subprocess.run(["ip", "-n", space, "link", "set", "eth0", "down"], check=True)
     try:
-        done = examples.try_run("pingall", "-W", "0.3", "-o", "json")
+        done = examples.try_run("pingall", "-W", "2", "-o", "json")
     finally:
         up = f"link set eth0 up\nroute add default via {gateway(victim)}\n"
         subprocess.run(["ip", "-n", space, "-batch", "-"], input=up, text=True, check=True)
@@ -115,7 +115,7 @@ def test_ping_knows_workloads_and_addresses(examples: Any) -> None:
     assert "2 packets transmitted, 2 received, 0% packet loss" in out
     assert re.search(r"first packet \d+\.\d+ ms", out)
     address = examples.get("pod", "web-0")["status"]["podIP"]
-    assert " 0% packet loss" in examples.run("ping", "node/node-1", address, "-c", "1")
+    assert " 0% packet loss" in examples.run("ping", "node/node-1", address, "-c", "1", "-W", "10")
     done = examples.try_run("ping", "nginx-demo", "10.244.200.200", "-c", "1", "-W", "0.3")
     assert done.returncode == 1
 

@@ -83,8 +83,8 @@ def test_pods_have_an_address_of_each_family_and_reach_each_other(dual: Any) -> 
         four, six = ips(pod)
         assert four.startswith("10.244.")
         assert six.startswith("fd00:10:244:")
-        assert dual.exec("asker", "ping", "-c1", "-W2", four).returncode == 0
-        assert dual.exec("asker", "ping", "-6", "-c1", "-W2", six).returncode == 0
+        assert dual.exec("asker", "ping", "-c1", "-W10", four).returncode == 0
+        assert dual.exec("asker", "ping", "-6", "-c1", "-W10", six).returncode == 0
 
 
 def test_names_have_both_families(dual: Any) -> None:

@@ -36,7 +36,7 @@ def test_every_pod_is_ready(examples: Any) -> None:
 
 
 def test_pods_ping_each_other_across_nodes(examples: Any) -> None:
-    out = examples.run("pingall")
+    out = examples.run("pingall", "-W", "10")
     assert re.search(r"0% dropped \((\d+)/\1 received\)", out), out
 
 

@@ -27,7 +27,7 @@ pytestmark = [
     pytest.mark.netns,
     pytest.mark.skipif(not KUBECTLS, reason="no kubectl: apt install kubernetes-client"),
 ]
-LIMIT = 120.0
+LIMIT = 300.0
 PODS = """
 apiVersion: v1
 kind: Pod

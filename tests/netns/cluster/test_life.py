@@ -77,7 +77,7 @@ def test_two_clusters_with_the_same_ranges(make_cluster: Callable[..., Any]) -> 
     ranges = [c.get("node", "node-2")["spec"]["podCIDR"] for c in clusters]
     assert ranges == ["10.244.1.0/24"] * 2
     for cluster in clusters:
-        out = cluster.run("ping", "here", "there")
+        out = cluster.run("ping", "here", "there", "-W", "10")
         assert " 0% packet loss" in out, out
 
 
@@ -115,7 +115,7 @@ def test_killed_daemon_does_not_hurt_a_transfer(make_cluster: Callable[..., Any]
             os.kill(daemon_pid("phoenix"), signal.SIGKILL)
             killed = True
     sender.join()
-    source.wait(10)
+    source.wait(60)
     sink.communicate(timeout=60)
 
     before = cluster_pods("phoenix")
@@ -125,7 +125,7 @@ def test_killed_daemon_does_not_hurt_a_transfer(make_cluster: Callable[..., Any]
     assert done.returncode == 0, done.stdout + done.stderr
     assert cluster.get("pod", "sink")["status"]["podIP"] == address
     assert cluster_pods("phoenix") == before, "no process was restarted"
-    assert " 0% packet loss" in cluster.run("ping", "source", "sink")
+    assert " 0% packet loss" in cluster.run("ping", "source", "sink", "-W", "10")
 
 
 def netemu_path() -> Path:
@@ -169,8 +169,8 @@ def test_pods_get_networks_without_the_process_that_makes_them(
     cluster.run("apply", "-f", "-", stdin=pod("one", "node-1"))
     os.kill(maker, signal.SIGKILL)
     cluster.run("apply", "-f", "-", stdin=pod("two", "node-2") + "---" + pod("three", "node-1"))
-    assert " 0% packet loss" in cluster.run("ping", "one", "two")
-    assert " 0% packet loss" in cluster.run("ping", "three", "two")
+    assert " 0% packet loss" in cluster.run("ping", "one", "two", "-W", "10")
+    assert " 0% packet loss" in cluster.run("ping", "three", "two", "-W", "10")
 
 
 def test_the_process_that_makes_networks_ends_with_the_daemon(

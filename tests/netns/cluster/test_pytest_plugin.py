@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 RUN = Path("/run/netemu")
-LIMIT = 120.0
+LIMIT = 300.0
 
 _CONFTEST = """
 import pytest
