@@ -16,7 +16,7 @@ from netemu.client.http import HttpClient
 
 WATCHES = 1000
 MOST = 50 << 20
-CHANGES, SIZE = 6000, 10_000
+CHANGES, SIZE = 5000, 4_000
 LIMIT = 600.0
 
 _SERVE = """
