@@ -120,7 +120,7 @@ class Cluster:
 
     async def until_logged(self, name: str) -> None:
         """Wait until the pod has said something."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not await self.logs(name):  # noqa: ASYNC110
                 await asyncio.sleep(0.01)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from netemu.api import meta
 from netemu.api.kind import Object
 from netemu.api.kinds import CONFIG_MAPS, SECRETS
-from netemu.errors import ApiError
+from netemu.errors import ApiError, NetemuError
 from netemu.node.images import Port, Program, StandIn, Unknown
 from netemu.node.kubelet import containerspec
 from netemu.node.kubelet.environment import (
@@ -58,7 +58,13 @@ async def start_container(worker: PodWorker, state: ContainerState) -> None:
     state.id = secrets.token_hex(32)
     state.phase, state.reason, state.message = STARTING, "ContainerCreating", ""
     worker.by_id[state.id] = state
-    described = await _run(worker, state, resolved, environment, mounts)
+    try:
+        described = await _run(worker, state, resolved, environment, mounts)
+    except (NetemuError, OSError):
+        if state.phase == STARTING:  # or nobody would start it again
+            worker.by_id.pop(state.id, None)
+            state.wait("ContainerCreating")
+        raise
     _started(worker, state, described)
 
 
