@@ -87,7 +87,7 @@ def test_replicas_follow_the_load(busy: Any) -> None:
     busy.until(lambda: len(busy.ready_pods(app="burner")) == 3, "three replicas", 120)
     scaler = busy.get("hpa", "burner")
     assert scaler["status"]["currentMetrics"][0]["resource"]["current"]["averageUtilization"] > 50
-    assert "SuccessfulRescale" in busy.run("get", "events")
+    busy.until(lambda: "SuccessfulRescale" in busy.run("get", "events"), "an event tells")
     for pod in busy.pods(app="burner"):
         busy.exec(pod["metadata"]["name"], "touch", "/tmp/rest")
     busy.until(lambda: len(busy.pods(app="burner")) == 1, "one replica", 180)

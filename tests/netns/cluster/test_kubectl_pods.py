@@ -156,13 +156,20 @@ def test_attach_to_what_runs(words: list[str]) -> None:
 
 def test_logs_follow_to_the_end_of_a_pod(words: list[str], kubectl: Callable[..., str]) -> None:
     """A rollout ends the old pod: the stream shows its last words, and ends with it."""
-    pod = kubectl("get", "pods", "-l", "app=talk", "-o", "name").split()[0]
-    process = subprocess.Popen([*words, "logs", "-f", pod], stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None
-    assert process.stdout.readline() == "hello\n"
-    kubectl("rollout", "restart", "deployment/talk")
-    kubectl("rollout", "status", "deployment/talk", "--timeout=60s")
-    out, _ = process.communicate(timeout=LIMIT)
+    pods = json.loads(kubectl("get", "pods", "-l", "app=talk", "-o", "json"))["items"]
+    (pod,) = (each for each in pods if "deletionTimestamp" not in each["metadata"])
+    follow = [*words, "logs", "-f", pod["metadata"]["name"]]
+    process = subprocess.Popen(follow, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "hello\n"
+        # Not `rollout restart`: kubectl refuses a second one within a second.
+        kubectl("set", "env", "deployment/talk", f"ROUND={pod['metadata']['uid']}")
+        kubectl("rollout", "status", "deployment/talk", "--timeout=60s")
+        out, _ = process.communicate(timeout=LIMIT)
+    finally:
+        process.kill()
+        process.communicate()
     assert out == "bye\n" and process.returncode == 0
     assert kubectl("logs", "deployment/talk").startswith("hello")
 

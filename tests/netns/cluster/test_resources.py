@@ -115,7 +115,8 @@ def test_a_sick_container_restarts_in_its_network(things: Any) -> None:
     after = things.get("pod", "one")
     assert after["status"]["podIP"] == before["status"]["podIP"]
     assert space.stat().st_ino == inode
-    assert "failed liveness probe, will be restarted" in things.run("get", "events")
+    told = "failed liveness probe, will be restarted"
+    things.until(lambda: told in things.run("get", "events"), "an event tells")
 
 
 @pytest.mark.parametrize("policy", ["Delete", "Retain"])
