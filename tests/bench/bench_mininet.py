@@ -3,6 +3,7 @@
 Mininet is Debian's package (`apt-get install mininet bridge-utils`), with Linux bridges. Its hosts
 are namespaces with a shell; netemu's are Kubernetes pods, made by a Deployment and reachable
 through a Service when the clock stops. Down is the whole cluster against the whole network.
+The kernel frees namespaces behind both: each starts when it has done with the other's.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import bench_cluster
+import bench_podnetwork
 
 HOSTS = 200
 ROUNDS = 3
@@ -28,6 +30,7 @@ def installed() -> bool:
 
 def mininet(hosts: int = HOSTS) -> dict[str, float]:
     """Seconds up and down."""
+    bench_podnetwork.settle()
     done = subprocess.run([PYTHON, SCRIPT, str(hosts)], capture_output=True, text=True, check=True)
     figures: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     if not figures.pop("ping"):
@@ -37,6 +40,7 @@ def mininet(hosts: int = HOSTS) -> dict[str, float]:
 
 def netemu_pods(count: int = HOSTS) -> dict[str, float]:
     """Seconds from `apply` to all pods Ready behind a Service, and of `down`."""
+    bench_podnetwork.settle()
     figures = bench_cluster.pods_with_service(count)
     return {"up": figures["up_s"], "down": figures["down_s"]}
 

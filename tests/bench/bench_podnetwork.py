@@ -189,7 +189,7 @@ def _one_round(count: int) -> dict[str, float]:
         seconds[name] = _timed(floor.add)
         seconds["floor_remove"] = _timed(floor.remove)
         floor.close()
-        _settle()
+        settle()
     seconds |= asyncio.run(_netemu_round(count))
     return seconds
 
@@ -243,13 +243,13 @@ async def _netemu_round(count: int) -> dict[str, float]:
     added = time.perf_counter()
     await product.remove()
     removed = time.perf_counter()
-    _settle(before + 3)
+    settle(before + 3)
     await product.add()
     product.close()
     down = time.perf_counter()
     await asyncio.to_thread(product.down)
     clean = time.perf_counter()
-    _settle(before)
+    settle(before)
     gone = time.perf_counter()
     return {
         "add": added - start,
@@ -273,7 +273,7 @@ def _namespaces() -> int:
     return 0
 
 
-def _settle(target: int = -1) -> None:
+def settle(target: int = -1) -> None:
     """Wait until the kernel has freed what was let go: `target` left, or no more change."""
     last, since, deadline = _namespaces(), time.monotonic(), time.monotonic() + 20
     while time.monotonic() < deadline:
