@@ -91,7 +91,7 @@ class Call:
             api_version=self.info.api_version,
             form=form_of(self.request.headers.get("Accept", "")),
             include=self.query.get("includeObject") or "Metadata",
-            now=self.ctx.clock.now(),
+            now=self.ctx.clock.now,
         )
 
     def options(self) -> Options:

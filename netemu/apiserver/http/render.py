@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -23,7 +23,8 @@ class Renderer:
     api_version: str
     form: Form
     include: str = "Metadata"
-    now: float = 0.0
+    now: Callable[[], float]
+    """The clock: what a watch sends later is older by then."""
 
     @property
     def plain(self) -> bool:
@@ -80,7 +81,7 @@ class Renderer:
         return table.render(
             self.kind,
             objects,
-            now=self.now,
+            now=self.now(),
             include=self.include,
             list_metadata=metadata,
             version=self.form.version,

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from netemu.aio import FakeClock
 from netemu.api.kinds import CONFIG_MAPS
 from netemu.client.http import HttpClient
 from netemu.errors import ApiError
@@ -78,6 +79,21 @@ async def test_tables_carry_their_headers_once(http, client):
         first, second = await take(lines, 2)
     assert first["object"]["kind"] == "Table" and first["object"]["columnDefinitions"]
     assert not second["object"].get("columnDefinitions") and len(second["object"]["rows"]) == 1
+
+
+async def test_rows_of_a_watch_grow_older(make_server):
+    clock = FakeClock()
+    server = await make_server(clock=clock)
+    client, http = server.local_client(), HttpClient.unix(server.socket)
+    async with watching(http, "application/json;as=Table;v=v1;g=meta.k8s.io") as lines:
+        await client.create(CONFIG_MAPS, config_map("a"))
+        (first,) = await take(lines, 1)
+        await clock.advance(180)
+        await client.patch(CONFIG_MAPS, "a", "default", {"data": {"k": "v"}})
+        (second,) = await take(lines, 1)
+    await http.close()
+    ages = [each["object"]["rows"][0]["cells"][-1] for each in (first, second)]
+    assert ages == ["0s", "3m"]
 
 
 async def test_bookmarks_only_for_those_who_allow_them(http, client, server):
