@@ -6,9 +6,11 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,6 +66,19 @@ def kubeconfig(cluster: Path) -> str:
     return str(cluster / "kubeconfig")
 
 
+@pytest.fixture
+def api(kubeconfig: str) -> Iterator[Any]:
+    """The official Python client, unmodified."""
+    made = pytest.importorskip("kubernetes").config.new_client_from_config(kubeconfig)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def core(api: Any) -> Any:
+    return pytest.importorskip("kubernetes").client.CoreV1Api(api)
+
+
 class Kubectl:
     """One kubectl, in a namespace of its own."""
 
@@ -83,6 +98,14 @@ class Kubectl:
     def __call__(self, *args: str, stdin: str = "", code: int = 0) -> str:
         """Run it; returns what it printed."""
         return self.run(*args, stdin=stdin, code=code).stdout
+
+    @staticmethod
+    def until(condition: Callable[[], Any], seconds: float = 60.0) -> None:
+        """Ask again until it holds."""
+        end = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < end, "it did not happen in time"
+            time.sleep(0.02)
 
     def start(self, *args: str) -> subprocess.Popen[str]:
         return subprocess.Popen(

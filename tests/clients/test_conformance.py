@@ -11,21 +11,9 @@ import threading
 import pytest
 
 kubernetes = pytest.importorskip("kubernetes")
-from kubernetes import client, config, watch  # noqa: E402
+from kubernetes import client, watch  # noqa: E402
 
 SECONDS = 60
-
-
-@pytest.fixture
-def api(kubeconfig):
-    made = config.new_client_from_config(kubeconfig)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def core(api):
-    return client.CoreV1Api(api)
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import socket
 import threading
-import time
 
 import pytest
 import yaml
@@ -98,18 +97,11 @@ def test_watch(kubectl):
     reader = threading.Thread(target=lambda: seen.extend(process.stdout), daemon=True)
     reader.start()
     kubectl("create", "configmap", "seen", "--from-literal=a=b")
-    _until(lambda: any("seen" in line for line in seen))
+    kubectl.until(lambda: any("seen" in line for line in seen))
     process.terminate()
     process.wait()
     reader.join()
     process.stdout.close()
-
-
-def _until(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
 
 
 def test_describe(kubectl, web):

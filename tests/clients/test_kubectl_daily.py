@@ -3,7 +3,6 @@
 import json
 import re
 import threading
-import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
@@ -117,7 +116,7 @@ def test_events(kubectl, web):
     def listed() -> str:
         return kubectl("get", "events", "--sort-by=.lastTimestamp")
 
-    _until(lambda: {"SuccessfulCreate", "ScalingReplicaSet"} <= set(listed().split()))
+    kubectl.until(lambda: {"SuccessfulCreate", "ScalingReplicaSet"} <= set(listed().split()))
     chosen = ("--field-selector", "involvedObject.kind=Deployment")
     assert "SuccessfulCreate" not in kubectl("get", "events", *chosen)
     if kubectl.minor >= 26:
@@ -154,13 +153,6 @@ def test_proxy(kubectl, web):
         process.stdout.close()
 
 
-def _until(condition, seconds=60.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.02)
-
-
 def test_watch_shows_each_change(kubectl):
     kubectl("create", "configmap", "seen", "--from-literal=n=0")
     process = kubectl.start("get", "configmap", "seen", "-w", "-o", "jsonpath={.data.n}{'\\n'}")
@@ -172,7 +164,7 @@ def test_watch_shows_each_change(kubectl):
         for number in (1, 2, 3):
             patch = json.dumps({"data": {"n": str(number)}})
             kubectl("patch", "configmap", "seen", "--type=merge", "-p", patch)
-        _until(lambda: len(lines) >= 3)
+        kubectl.until(lambda: len(lines) >= 3)
     finally:
         process.terminate()
         process.wait()

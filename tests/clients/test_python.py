@@ -3,19 +3,7 @@
 import pytest
 
 kubernetes = pytest.importorskip("kubernetes")
-from kubernetes import client, config, dynamic, stream, utils, watch  # noqa: E402
-
-
-@pytest.fixture
-def api(kubeconfig):
-    made = config.new_client_from_config(kubeconfig)
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def core(api):
-    return client.CoreV1Api(api)
+from kubernetes import client, dynamic, stream, utils, watch  # noqa: E402
 
 
 @pytest.fixture

@@ -41,7 +41,6 @@ CAPACITY = 9984
 MIN_CAPACITY, SHARDS = 1024, 256
 """CoreDNS keeps its entries in so many shards, of four entries at least."""
 MAX_TTL, MAX_NEGATIVE_TTL, MIN_TTL = 3600, 1800, 5
-STALE_VERIFY_TIMEOUT = 2.0
 
 Key = tuple[bytes, int, int, bool, bool]
 
