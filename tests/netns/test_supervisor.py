@@ -142,6 +142,16 @@ async def test_a_command_that_cannot_start_says_why(
     assert (event["container"]["code"], event["container"]["message"]) == (code, message)
 
 
+async def test_many_that_cannot_start_are_each_told_from_one_that_ended(node: Node) -> None:
+    """The supervisor may learn of their ends before it reads what they said."""
+    await node.pod("u1")
+    specs = [{"id": f"c{i}", "pod": "u1", "name": "c", "argv": ["nosuch"]} for i in range(20)]
+    await node.client.request("start", containers=specs)
+    events = [await node.event() for _ in specs]
+    assert {event["event"] for event in events} == {"failed"}
+    assert {event["container"]["code"] for event in events} == {127}
+
+
 async def test_stop_lets_a_handler_finish_and_kills_what_has_none(node: Node) -> None:
     await node.pod("u1")
     await node.start(

@@ -21,6 +21,10 @@ from netemu.node.supervisor.records import Attachment, Command, Container, Pod
 from netemu.node.supervisor.starter import Started, Starter
 from netemu.node.supervisor.wire import Message
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 PIDS_LIMIT = 1024
 """Processes of one container unless it says otherwise: a fork bomb stays inside."""
 HOLDER = ["sleep", "infinity"]
@@ -39,6 +43,8 @@ class Supervisor:
         self._containers: dict[str, Container] = {}
         self._by_pid: dict[int, Container] = {}
         self._commands: dict[int, Command] = {}
+        self._reports: dict[int, Callable[[], None]] = {}
+        """PID → how to hear whether its command could start, until that was heard."""
         self._server: Server | None = None
 
     def serve(self, server: Server) -> None:
@@ -151,7 +157,7 @@ class Supervisor:
             for descriptor in fds:
                 os.close(descriptor)
         self._commands[started.pid] = Command(message["exec"], client, container.id)
-        self._loop.watch(started.report, lambda _: self._command_report(started))
+        self._expect(started, self._command_report)
         answer = {"seq": message["seq"], "pid": started.pid}
         client.send(answer, (started.terminal,) if started.terminal >= 0 else ())
         return None
@@ -216,7 +222,7 @@ class Supervisor:
         container.pid = started.pid
         container.stdin, container.terminal = started.stdin, started.terminal
         self._by_pid[started.pid] = container
-        self._loop.watch(started.report, lambda _: self._container_report(container, started))
+        self._expect(started, lambda started, why: self._container_report(container, why))
         self._output.follow(container, started)
         return container
 
@@ -227,10 +233,8 @@ class Supervisor:
             container.lazy, container.waiting = lazy.lazy, lazy.waiting
         return container
 
-    def _container_report(self, container: Container, started: Started) -> None:
-        text = self._read_report(started)
-        if text:
-            why = json.loads(text)
+    def _container_report(self, container: Container, why: Message) -> None:
+        if why:
             container.message, container.code = why["message"], why["code"]
             return  # its exit follows, and says that it failed
         if container.state == records.STARTING:
@@ -243,11 +247,24 @@ class Supervisor:
         for client, message, fds in waiting:
             self.handle(client, message, fds)
 
-    def _read_report(self, started: Started) -> bytes:
-        text = os.read(started.report, 4096)
-        self._loop.forget(started.report)
-        os.close(started.report)
-        return text
+    def _expect(self, started: Started, heard: Callable[[Started, Message], None]) -> None:
+        """Call `heard` with why the command could not start, or with nothing once it has."""
+        os.set_blocking(started.report, False)
+
+        def hear(ended: bool = False) -> None:
+            try:
+                text = os.read(started.report, 4096)
+            except BlockingIOError:
+                if not ended:
+                    return
+                text = b""  # a child that was forked meanwhile has the other end open still
+            del self._reports[started.pid]
+            self._loop.forget(started.report)
+            os.close(started.report)
+            heard(started, json.loads(text) if text else {})
+
+        self._reports[started.pid] = lambda: hear(ended=True)
+        self._loop.watch(started.report, lambda _: hear())
 
     def _stop(self, container: Container, grace: float, number: int) -> None:
         if grace <= 0 or _would_ignore(container.pid, number):
@@ -276,6 +293,8 @@ class Supervisor:
                 return
             if not pid:
                 return
+            if pid in self._reports:
+                self._reports[pid]()  # its end may be told to us before what it said
             if pid in self._by_pid:
                 self._ended(self._by_pid.pop(pid), status)
             elif pid in self._commands:
@@ -302,11 +321,9 @@ class Supervisor:
         self._tell("failed", container)
         self._run_waiting(container)
 
-    def _command_report(self, started: Started) -> None:
-        text = self._read_report(started)
+    def _command_report(self, started: Started, why: Message) -> None:
         command = self._commands.get(started.pid)
-        if command is not None and text:
-            why = json.loads(text)
+        if command is not None and why:
             event = {"event": "exec-failed", "exec": command.number, **why}
             command.client.send(event)
             del self._commands[started.pid]
