@@ -9,6 +9,7 @@ import asyncio
 import hmac
 from collections.abc import Callable, Mapping, Sequence
 from socket import AF_UNIX
+from weakref import WeakKeyDictionary
 
 from netemu.api.kind import Object
 from netemu.apiserver.auth.tokens import ISSUER, Claims, Signer, TokenError
@@ -29,17 +30,27 @@ class Authenticator:
     ) -> None:
         self._signer, self._lookup, self._now = signer, lookup, now
         self._static = static_tokens
+        self._peers: WeakKeyDictionary[asyncio.Transport, User] = WeakKeyDictionary()
 
     def user(self, headers: Mapping[str, str], transport: asyncio.Transport | None) -> User:
         """Who sent a request; ApiError Unauthorized when he is not who he says."""
-        if transport is not None and is_local(transport):
+        peer = self._peer(transport) if transport is not None else ANONYMOUS
+        if peer is ADMIN:
             return ADMIN
         scheme, _, token = headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer" and token:
             return self.bearer(token.strip())
         if scheme:
             raise unauthorized()
-        return _certified(transport) or ANONYMOUS
+        return peer
+
+    def _peer(self, transport: asyncio.Transport) -> User:
+        """Who is at the other end, without a word from him: that stays for a connection."""
+        known = self._peers.get(transport)
+        if known is None:
+            known = ADMIN if is_local(transport) else _certified(transport) or ANONYMOUS
+            self._peers[transport] = known
+        return known
 
     def bearer(self, token: str, audiences: Sequence[str] = ()) -> User:
         for known, user in self._static.items():
@@ -88,9 +99,9 @@ def is_local(transport: asyncio.Transport) -> bool:
     return socket is not None and socket.family == AF_UNIX
 
 
-def _certified(transport: asyncio.Transport | None) -> User | None:
+def _certified(transport: asyncio.Transport) -> User | None:
     """The user that a verified client certificate names: CN, and a group for every O."""
-    certificate = transport.get_extra_info("peercert") if transport is not None else None
+    certificate = transport.get_extra_info("peercert")
     if not certificate:
         return None
     pairs = [pair for part in certificate.get("subject", ()) for pair in part]

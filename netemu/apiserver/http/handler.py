@@ -8,17 +8,15 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
 from aiohttp import web
-from multidict import CIMultiDict
 
 from netemu.api.kind import CREATE_ONLY, Kind
 from netemu.api.metrics import METRICS
 from netemu.apiserver.http import lists, objects, subresources, watches
-from netemu.apiserver.http.call import Call, Head, failure
+from netemu.apiserver.http.call import Call, failure
 from netemu.apiserver.http.compression import compressed
 from netemu.apiserver.http.documents import serve_document
 from netemu.apiserver.http.metrics import read_metrics
-from netemu.apiserver.http.negotiation import OBJECT, form_of
-from netemu.apiserver.http.render import wire
+from netemu.apiserver.http.quickanswers import QUICK_BYTES
 from netemu.apiserver.http.requestinfo import parse
 from netemu.apiserver.http.reviews import review
 from netemu.apiserver.pipeline.update import PARTS_OF_SPEC
@@ -45,8 +43,6 @@ _OBJECT: dict[str, Verb] = {
     "delete": objects.delete_one,
     "watch": watches.watch_objects,
 }
-QUICK_BYTES = 64 * 1024
-"""Larger answers are left to aiohttp, which waits for slow readers."""
 _SEND_SECONDS = 60.0
 """Until then a client must have taken an answer of known length."""
 _PARTS = ("status", "scale", *PARTS_OF_SPEC)
@@ -73,33 +69,6 @@ class Handler:
             log.exception("request failed", extra={"kv": where})
             message = "an error on the server: the daemon's log has it"
             return failure(ApiError("InternalError", message))
-
-    def read_at_once(
-        self, path: str, headers: CIMultiDict[str], transport: asyncio.Transport | None
-    ) -> bytes | None:
-        """The object that a plain GET asks for, as JSON; None when it is not as simple as that."""
-        info = parse("GET", path, {})
-        if self._server.store.shared:
-            return None
-        if not info.name or info.subresource or info.verb != "get":
-            return None
-        kind = self._server.registry.find(info.group, info.version, info.plural)
-        if kind is None or "get" not in kind.verbs or kind in METRICS:
-            return None
-        if info.namespace and not kind.namespaced and kind.plural != "namespaces":
-            return None
-        head = Head(method="GET", raw_path=path, headers=headers, transport=transport)
-        call = Call(self._server, head, info, {})
-        try:
-            self._server.gate.admit(call)
-            form = form_of(headers.get("Accept", ""))
-            entry = self._server.cache.get(kind, info.namespace, info.name)
-        except ApiError:
-            return None
-        if entry is None or form != OBJECT or info.api_version != kind.api_version:
-            return None
-        body = wire(entry)
-        return body if len(body) < QUICK_BYTES else None
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         raw_path = request.raw_path.partition("?")[0]

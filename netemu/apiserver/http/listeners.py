@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from netemu.aio import spawn
 from netemu.apiserver.http.handler import Handler
+from netemu.apiserver.http.quickanswers import QuickAnswers
 from netemu.apiserver.http.quickreads import QuickServer
 from netemu.apiserver.http.sniff import Sniffer
 from netemu.apiserver.http.upgrades import is_ours, serve_upgrade
@@ -48,10 +49,9 @@ class Listeners:
         self._server = server
         self._listening: list[asyncio.Server] = []
         self._sniffers: set[Sniffer] = set()
-        handler = Handler(server)
         self._http = QuickServer(
-            handler,
-            handler.read_at_once,
+            Handler(server),
+            QuickAnswers(server),
             keepalive_timeout=_KEEPALIVE,
             handler_cancellation=True,
             access_log=None,

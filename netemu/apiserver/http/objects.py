@@ -16,6 +16,7 @@ from netemu.apiserver.http import body
 from netemu.apiserver.http.call import Call, success
 from netemu.apiserver.http.deleteoptions import delete_options
 from netemu.apiserver.http.lists import chosen
+from netemu.apiserver.http.render import Renderer
 from netemu.apiserver.pipeline.apply import apply_object
 from netemu.apiserver.pipeline.create import create
 from netemu.apiserver.pipeline.delete import delete
@@ -56,7 +57,7 @@ async def create_object(call: Call, kind: Kind) -> web.StreamResponse:
         raise ApiError("BadRequest", "a namespace is needed in the path of this request")
     call.server.gate.check_grant(call.user, kind, obj)
     done = await create(call.ctx, kind, call.info.namespace, obj, call.options())
-    return call.answer(renderer.one(done), status=201)
+    return call.answer(_written(call, renderer, done), status=201)
 
 
 async def update_object(call: Call, kind: Kind) -> web.StreamResponse:
@@ -71,11 +72,19 @@ async def update_object(call: Call, kind: Kind) -> web.StreamResponse:
     call.server.gate.check_grant(call.user, kind, obj)
     if _creates(call, kind, obj):
         done = await create(call.ctx, kind, info.namespace, obj, call.options())
-        return call.answer(renderer.one(done), status=201)
+        return call.answer(_written(call, renderer, done), status=201)
     done = await update(
         call.ctx, kind, info.namespace, obj, call.options(), subresource=info.subresource
     )
-    return call.answer(renderer.one(done))
+    return call.answer(_written(call, renderer, done))
+
+
+def _written(call: Call, renderer: Renderer, obj: Object) -> bytes:
+    """What a write left, as its answer; encoded for those who read it next, too."""
+    entry = call.ctx.cache.get(renderer.kind, meta.namespace(obj), meta.name(obj))
+    if entry is not None and entry.object is obj:
+        return renderer.entry(entry)
+    return renderer.one(obj)
 
 
 def _creates(call: Call, kind: Kind, obj: Object) -> bool:
@@ -153,7 +162,7 @@ async def patch_one(call: Call, kind: Kind) -> web.StreamResponse:
         call.options(),
         subresource=info.subresource,
     )
-    return call.answer(renderer.one(done))
+    return call.answer(_written(call, renderer, done))
 
 
 def _check_patched_grant(call: Call, kind: Kind, patch: Any, media: str) -> None:
@@ -183,7 +192,7 @@ async def _apply(call: Call, kind: Kind, config: Any) -> web.StreamResponse:
         call.options(),
         subresource=info.subresource,
     )
-    return call.answer(renderer.one(done), status=201 if created else 200)
+    return call.answer(_written(call, renderer, done), status=201 if created else 200)
 
 
 async def delete_one(call: Call, kind: Kind) -> web.StreamResponse:

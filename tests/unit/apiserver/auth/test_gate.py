@@ -108,6 +108,16 @@ async def test_a_token_dies_with_its_account(server, client):
         assert (await refusal(robot.list(PODS))).code == 401
 
 
+def names(name):
+    """A rule for one ConfigMap."""
+    return {
+        "apiGroups": [""],
+        "resources": ["configmaps"],
+        "verbs": ["get"],
+        "resourceNames": [name],
+    }
+
+
 @needs_rbac
 async def test_a_role_opens_just_what_it_says(server, client):
     token = await account_token(server, client)
@@ -128,6 +138,13 @@ async def test_a_role_opens_just_what_it_says(server, client):
     async with over_tls(server, token=token) as robot:
         assert (await robot.list(CONFIG_MAPS, "default")).items == []
         assert (await refusal(robot.list(CONFIG_MAPS))).code == 403
+        there = {"metadata": {"name": "there", "namespace": "default"}}
+        await client.create(CONFIG_MAPS, there)
+        assert await robot.get(CONFIG_MAPS, "there", "default")
+        await client.patch(RBAC["Role"], "reader", "default", {"rules": [names("there")]})
+        assert await robot.get(CONFIG_MAPS, "there", "default")
+        await client.patch(RBAC["Role"], "reader", "default", {"rules": [names("other")]})
+        assert (await refusal(robot.get(CONFIG_MAPS, "there", "default"))).code == 403
         made = {"metadata": {"name": "x", "namespace": "default"}}
         assert (await refusal(robot.create(CONFIG_MAPS, made))).code == 403
         assert (await robot.json("GET", "/api"))["versions"] == ["v1"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from netemu.api.kinds import CONFIG_MAPS
-from netemu.apiserver.http import handler
+from netemu.apiserver.http.quickanswers import QuickAnswers
 from netemu.apiserver.server import ApiServer
 
 SPACE = "/api/v1/namespaces/default/configmaps"
@@ -50,15 +50,15 @@ async def connection(quick: list[str], server: ApiServer) -> AsyncIterator[Conne
 def quick(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The paths that were answered at once."""
     seen: list[str] = []
-    real = handler.Handler.read_at_once
+    real = QuickAnswers.__call__
 
-    def spy(self: handler.Handler, path: str, *more: Any) -> bytes | None:
+    def spy(self: QuickAnswers, path: str, *more: Any) -> bytes | None:
         found = real(self, path, *more)
         if found is not None:
             seen.append(path)
         return found
 
-    monkeypatch.setattr(handler.Handler, "read_at_once", spy)
+    monkeypatch.setattr(QuickAnswers, "__call__", spy)
     return seen
 
 
@@ -130,3 +130,41 @@ async def test_it_shows_the_newest_state(connection, quick, client) -> None:
     await client.patch(CONFIG_MAPS, "a", "default", {"data": {"new": "1"}})
     assert (await connection.ask(get(f"{SPACE}/a")))[2]["data"] == {"new": "1"}
     assert len(quick) == 2
+
+
+async def test_a_kind_that_is_no_longer_served_is_not_read(connection, quick, server) -> None:
+    kind = server.registry.find("", "v1", "configmaps")
+    assert (await connection.ask(get(f"{SPACE}/a")))[0] == 200
+    server.registry.remove(kind)
+    assert (await connection.ask(get(f"{SPACE}/a")))[0] == 404
+    server.registry.add(kind)
+    assert (await connection.ask(get(f"{SPACE}/a")))[0] == 200
+    assert len(quick) == 2
+
+
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("/api/v1/namespaces/default", "default"),
+        ("/api/v1/namespaces/default/services/kubernetes", "kubernetes"),
+        ("/apis/rbac.authorization.k8s.io/v1/clusterroles/view", "view"),
+    ],
+)
+async def test_names_at_all_depths(connection, quick, path: str, name: str) -> None:
+    assert (await connection.ask(get(path)))[2]["metadata"]["name"] == name
+    assert quick == [path]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/api", "/api/v1", "/api/v1/namespaces", "/api/v1/namespaces/", "/api/v1/pods"),
+        *("/api/v1/namespaces/default/", "/api/v1/namespaces/default/status", SPACE, f"{SPACE}/"),
+        *("/api/v1/watch/namespaces/none", f"{SPACE}/a/b", f"{SPACE}/%61", "/apis/events.k8s.io"),
+        *("/api/v1/namespaces/default/clusterroles/view", "/api/v1/configmaps/a"),
+    ],
+)
+async def test_paths_that_are_no_object_are_left_to_aiohttp(connection, quick, path: str) -> None:
+    connection.writer.write(get(path).encode())
+    await connection.reader.readuntil(b"\r\n\r\n")  # a watch has no end
+    assert quick == []
