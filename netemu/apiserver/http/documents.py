@@ -37,12 +37,24 @@ async def serve_document(call: Call) -> web.StreamResponse:
         return await serve_discovery(call)
     if first == "openapi":
         return await serve_openapi(call)
-    found = _EXACT.get((call.request.method, path))
+    method = "GET" if call.request.method == "HEAD" else call.request.method
+    found = _EXACT.get((method, path))
     if found is None:
         if any(known == path for _, known in _EXACT):
             raise ApiError("MethodNotAllowed", "the method is not allowed on this path")
         raise ApiError("NotFound", UNKNOWN_PATH)
     return await found(call)
+
+
+async def _root(call: Call) -> web.StreamResponse:
+    """All there is to read, but for objects."""
+    paths = {path for method, path in _EXACT if method == "GET" and path}
+    paths |= {"/api", "/apis", "/openapi/v2", "/openapi/v3"}
+    for kind in call.server.registry.kinds():
+        for group, version in ((kind.group, kind.version), *kind.aliases):
+            groups = {f"/apis/{group}", f"/apis/{group}/{version}"}
+            paths |= groups if group else {f"/api/{version}"}
+    return call.json({"paths": sorted(paths)})
 
 
 async def _version(call: Call) -> web.StreamResponse:
@@ -90,6 +102,7 @@ async def _barrier(call: Call) -> web.StreamResponse:
 
 
 _EXACT: dict[tuple[str, str], Document] = {
+    ("GET", ""): _root,
     ("GET", "/version"): _version,
     ("GET", "/healthz"): _health,
     ("GET", "/livez"): _health,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import tempfile
-from asyncio import sslproto
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from netemu.apiserver.http.handler import Handler
 from netemu.apiserver.http.quickanswers import QuickAnswers
 from netemu.apiserver.http.quickreads import QuickServer
 from netemu.apiserver.http.sniff import Sniffer
+from netemu.apiserver.http.tlsdoor import TlsDoor
 from netemu.apiserver.http.upgrades import is_ours, serve_upgrade
 from netemu.apiserver.streams.rawconnection import RawConnection
 
@@ -24,11 +24,7 @@ _KEEPALIVE = 75.0
 _MOST_HEADER = 64 * 1024
 """Bytes of a request line or a header: selectors and tokens may be long."""
 _BACKLOG = 1024
-_HANDSHAKE_SECONDS = 10.0
 _PORT_FILE = "api.port"
-sslproto.SSLProtocol.max_size = 8 * 1024
-"""Bytes of a buffer that asyncio keeps for each connection with TLS: 256 KiB unless told, which a
-thousand idle watches would not be worth."""
 _FINISH_SECONDS = 0.1
 """For requests in flight at the end; idle connections cost as much."""
 
@@ -49,6 +45,7 @@ class Listeners:
         self._server = server
         self._listening: list[asyncio.Server] = []
         self._sniffers: set[Sniffer] = set()
+        self._doors: set[TlsDoor] = set()
         self._http = QuickServer(
             Handler(server),
             QuickAnswers(server),
@@ -94,12 +91,7 @@ class Listeners:
         names += [config.api_service_ip, host]
         tls = await asyncio.to_thread(self._server.pki.server_context, names)
         tcp = await asyncio.get_running_loop().create_server(
-            self._sniffer,
-            host,
-            port,
-            ssl=tls,
-            ssl_handshake_timeout=_HANDSHAKE_SECONDS,
-            backlog=_BACKLOG,
+            lambda: TlsDoor(self._sniffer, tls, self._doors), host, port, backlog=_BACKLOG
         )
         self._listening.append(tcp)
         return int(tcp.sockets[0].getsockname()[1])
@@ -118,5 +110,7 @@ class Listeners:
             listening.close()
         for sniffer in tuple(self._sniffers):
             sniffer.close()
+        for door in tuple(self._doors):
+            door.close()
         await self._http.shutdown(_FINISH_SECONDS)
         self._server.socket.unlink(missing_ok=True)

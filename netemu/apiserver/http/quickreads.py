@@ -15,12 +15,15 @@ import time
 from collections.abc import Callable
 from email.utils import formatdate
 from functools import lru_cache
+from typing import Any
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
+from aiohttp.http_parser import RawRequestMessage
 from multidict import CIMultiDict
 
 from netemu.apiserver.http.call import failure
+from netemu.apiserver.http.requestinfo import origin_form
 from netemu.errors import ApiError
 
 log = logging.getLogger(__name__)
@@ -124,6 +127,13 @@ class QuickServer(web.Server):
     def __init__(self, handler: object, answer: Answer, **options: object) -> None:
         super().__init__(handler, **options)  # type: ignore[arg-type]
         self._answer = answer
+
+    def _make_request(self, message: RawRequestMessage, *more: Any) -> web.BaseRequest:
+        """A request whose target is a path, even if a whole URL was sent."""
+        path = origin_form(message.path)
+        if path is not message.path:
+            message = message._replace(path=path)
+        return super()._make_request(message, *more)
 
     def __call__(self) -> web.RequestHandler:
         return QuickProtocol(self, self._answer, loop=self._loop, **self._kwargs)

@@ -5,12 +5,14 @@ Pure. https://github.com/kubernetes/apiserver/blob/master/pkg/endpoints/request/
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch"}
 _NAMESPACE_SUBRESOURCES = ("status", "finalize")
+_WHOLE_URL = re.compile("https?://[^/?#]*", re.IGNORECASE).match
 _TRUE = ("true", "1", "t", "T", "TRUE", "True", "")
 
 
@@ -41,6 +43,18 @@ class RequestInfo:
 def is_true(query: Mapping[str, str], key: str) -> bool:
     """Whether a boolean query parameter is set, as Go's ParseBool reads it."""
     return key in query and query[key] in _TRUE
+
+
+def origin_form(target: str) -> str:
+    """A request's target as path and query; a proxy's clients send the whole URL.
+
+    https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2
+    """
+    whole = None if target.startswith("/") else _WHOLE_URL(target)
+    if whole is None:
+        return target
+    rest = target[whole.end() :]
+    return rest if rest.startswith("/") else f"/{rest}"
 
 
 def parse(method: str, raw_path: str, query: Mapping[str, str]) -> RequestInfo:

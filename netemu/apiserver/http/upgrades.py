@@ -12,7 +12,7 @@ from netemu.apiserver.http.call import Call, Head, refusal
 from netemu.apiserver.http.podstreams import plan_exec, plan_ports
 from netemu.apiserver.http.proxy.exchange import tokens
 from netemu.apiserver.http.proxy.upgrade import serve_proxied
-from netemu.apiserver.http.requestinfo import parse
+from netemu.apiserver.http.requestinfo import origin_form, parse
 from netemu.apiserver.registry import UNKNOWN_PATH
 from netemu.apiserver.streams.rawconnection import RawConnection
 from netemu.apiserver.streams.spdyconnection import (
@@ -47,6 +47,7 @@ def _parse(head: bytes) -> tuple[list[str], CIMultiDict[str]]:
     """(method, target and version; headers) of a request's head."""
     first, *lines = head.decode("utf-8", "surrogateescape").split("\r\n")
     start = [*first.split(" "), "", ""]
+    start[1] = origin_form(start[1])
     headers: CIMultiDict[str] = CIMultiDict()
     for line in lines:
         name, colon, value = line.partition(":")

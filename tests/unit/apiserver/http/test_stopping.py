@@ -22,7 +22,8 @@ OPEN = {
 
 
 @pytest.mark.parametrize("sent", OPEN.values(), ids=OPEN.keys())
-async def test_nothing_stays_open(tmp_path: Path, sent: bytes) -> None:
+@pytest.mark.parametrize("over", ["socket", "TLS port"])
+async def test_nothing_stays_open(tmp_path: Path, sent: bytes, over: str) -> None:
     server = ApiServer(
         ClusterConfig(), store=MemoryStore(), socket=tmp_path / "s", pki=tmp_path / "pki"
     )
@@ -30,8 +31,12 @@ async def test_nothing_stays_open(tmp_path: Path, sent: bytes) -> None:
     async with asyncio.TaskGroup() as group:
         running = spawn(group, server.run(ready=ready), name="server")
         await ready.wait()
-        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
-        writer.write(sent)
+        if over == "socket":
+            reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
+            writer.write(sent)
+        else:  # where not even TLS has begun
+            reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.write(sent[:4])
         await asyncio.sleep(0.05)  # it reaches the server
         start = time.monotonic()
         running.cancel()

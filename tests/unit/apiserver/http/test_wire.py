@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import json
 import resource
+import ssl
 
 import pytest
 
@@ -231,12 +232,80 @@ async def test_half_a_header(server, monkeypatch, start):
     writer.close()
 
 
-async def test_http_on_a_port_with_tls(server):
-    """There is no answer to be had, but the connection ends, and others are served."""
+@pytest.mark.parametrize("method", [b"GET", b"POST", b"PUT", b"PATCH", b"DELETE", b"OPTIONS"])
+async def test_http_on_a_port_with_tls(server, method):
     reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
-    writer.write(get(b"/version"))
+    request = get(b"/version").replace(b"GET", method)
+    for piece in (request[:3], request[3:]):
+        writer.write(piece)
+        await writer.drain()
+        await asyncio.sleep(0)
+    async with asyncio.timeout(LIMIT):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    assert head == b"HTTP/1.0 400 Bad Request"
+    assert body == b"Client sent an HTTP request to an HTTPS server.\n"
+    writer.close()
+
+
+@pytest.mark.parametrize("start", [b"", b"GE", b"\x16\x03\x01", b"\0\0\0\0\0\0\0\0", b"hello"])
+async def test_no_handshake(server, monkeypatch, start):
+    """The connection ends, others are served."""
+    monkeypatch.setattr("netemu.apiserver.http.tlsdoor._HANDSHAKE_SECONDS", 0.1)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(start)
     async with asyncio.timeout(LIMIT):
         with contextlib.suppress(ConnectionError):
-            assert not (await reader.read()).startswith(b"HTTP/1.1 200")
+            assert b"HTTP" not in await reader.read()
     writer.close()
     assert (await answer_to(server, get(b"/version")))[0] == 200
+
+
+async def test_tls_in_pieces(server):
+    """A handshake whose bytes come one by one, and a request in as many."""
+    context = ssl.create_default_context(cadata=server.pki.ca_pem.decode())
+    received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = context.wrap_bio(received, to_send, server_hostname="localhost")
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+
+    async def through(step):
+        while True:
+            try:
+                done = step()
+            except ssl.SSLWantReadError:
+                done = None
+            for byte in to_send.read():
+                writer.write(bytes([byte]))
+                await writer.drain()
+            if done is not None:
+                return done
+            received.write(await reader.read(65536))
+
+    async with asyncio.timeout(LIMIT):
+        await through(lambda: client.do_handshake() or True)
+        await through(lambda: client.write(get(b"/version")))
+        assert (await through(lambda: client.read(12))) == b"HTTP/1.1 200"
+    writer.close()
+
+
+@pytest.mark.parametrize("where", [b"http://a", b"https://a:6443", b"HTTP://[::1]:80"])
+async def test_a_whole_url_as_target(server, where):
+    """What clients send to a proxy: RFC 9112, 3.2.2."""
+    assert (await answer_to(server, get(where + b"/version?a=/b")))[0] == 200
+    code, body = await answer_to(server, get(where + PODS + b"?limit=1"))
+    assert code == 200 and json.loads(body)["kind"] == "PodList"
+    assert (await answer_to(server, get(where + PODS + b"/web")))[0] == 200
+    exec_path = where + PODS + b"/no/exec?command=x&stdout=1"
+    assert (await answer_to(server, get(exec_path, *SPDY)))[0] == 404
+    assert b'pods \\"no\\"' in (await answer_to(server, get(exec_path, *SPDY)))[1]
+    code, body = await answer_to(server, get(where))
+    assert code == 200 and {"/version", "/api/v1", "/apis/apps/v1"} <= {*json.loads(body)["paths"]}
+
+
+async def test_heads_of_documents(server):
+    data = get(b"/healthz", b"Connection: close").replace(b"GET", b"HEAD")
+    reader, writer = await asyncio.open_unix_connection(str(server.socket))
+    writer.write(data)
+    async with asyncio.timeout(LIMIT):
+        head, _, body = (await reader.read()).partition(b"\r\n\r\n")
+    writer.close()
+    assert head.startswith(b"HTTP/1.1 200") and not body
