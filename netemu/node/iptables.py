@@ -179,21 +179,22 @@ class IptablesBackend:
 
     def _plan(self, changes: Sequence[Change], node: NodeView) -> tuple[Restore, Tables]:
         """What to restore for `changes`, and the shared chains as they are then."""
-        nat: dict[str, Sequence[str]] = {}
-        gone: set[str] = set()
+        before: dict[str, Sequence[str]] = {}
+        after: dict[str, Sequence[str]] = {}
         for change in changes:
             for old in self._compiled.pop(change.key, ()):
-                gone |= set(old.chains)
+                before.update(old.chains)
             if change.new:
                 self._compiled[change.key] = [self._one(s, node) for s in change.new]
                 for one in self._compiled[change.key]:
-                    nat.update(one.chains)
+                    after.update(one.chains)
+        nat = {chain: rules for chain, rules in after.items() if before.get(chain) != rules}
         top = self._top_level(node)
         tables = {
             table: {c: r for c, r in chains.items() if self._shared.get(table, {}).get(c) != r}
             for table, chains in top.items()
         }
-        deletes = sorted(gone & self._chains - set(nat))
+        deletes = sorted(before.keys() & self._chains - after.keys())
         tables["nat"] = {**nat, **tables["nat"]}
         tables = {table: chains for table, chains in tables.items() if chains}
         return Restore(tables=tables, deletes={"nat": deletes} if deletes else {}), top

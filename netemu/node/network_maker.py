@@ -26,6 +26,7 @@ import msgspec
 
 from netemu.errors import DataplaneError
 from netemu.node import sandbox
+from netemu.node.bare_namespaces import BareNamespaces
 from netemu.node.namespace_holder import raise_limit
 from netemu.node.netlink import NetlinkSocket
 from netemu.node.processes import Process
@@ -119,6 +120,8 @@ class _Builder:
         return dict(zip(uids, fds, strict=True)), failed
 
 
+_KEEP = 128
+"""Namespaces made beforehand: those of a usual `apply` are ready when its pods are."""
 _turn = threading.Lock()
 """Links are made under one lock of the kernel (rtnl), and who waits for it spins. One batch after
 the other, the first node's pods go on their way while the next one's are made."""
@@ -129,6 +132,7 @@ def _serve(connection: socket.socket) -> NoReturn:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     raise_limit()  # each node's batch holds its namespaces until its ports are up
+    namespaces = BareNamespaces(_KEEP)
     try:
         while True:
             data, fds, _, _ = socket.recv_fds(connection, 16, 1)
@@ -136,21 +140,24 @@ def _serve(connection: socket.socket) -> NoReturn:
                 break
             for descriptor in fds:
                 builder = socket.socket(fileno=descriptor)
-                threading.Thread(target=_take_orders, args=(builder,), daemon=True).start()
+                threading.Thread(
+                    target=_take_orders, args=(builder, namespaces), daemon=True
+                ).start()
     except OSError:
         pass
     finally:
         os._exit(0)
 
 
-def _take_orders(connection: socket.socket) -> None:
+def _take_orders(connection: socket.socket, namespaces: BareNamespaces) -> None:
     with connection:
         while True:
             data, fds, _, _ = socket.recv_fds(connection, _LARGEST, 1)
             if not data:
                 return
             pods, bridge, where = _order_of(data)
-            built, failed = _build(pods, bridge, NetlinkSocket(where, socket.socket(fileno=fds[0])))
+            node = NetlinkSocket(where, socket.socket(fileno=fds[0]))
+            built, failed = _build(pods, bridge, node, namespaces)
             answer: _Answer = (list(built), failed)
             descriptors = array.array("i", built.values())
             rights = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, descriptors)] if built else []
@@ -162,10 +169,10 @@ def _take_orders(connection: socket.socket) -> None:
 
 
 def _build(
-    pods: Sequence[PodLink], bridge: Bridge, node: NetlinkSocket
+    pods: Sequence[PodLink], bridge: Bridge, node: NetlinkSocket, namespaces: BareNamespaces
 ) -> tuple[dict[str, int], list[_Refused]]:
     try:
-        built, failed = sandbox.build(pods, bridge, node, turn=_turn)
+        built, failed = sandbox.build(pods, bridge, node, turn=_turn, namespaces=namespaces)
     except DataplaneError as error:
         built, failed = {}, {pod.uid: error for pod in pods}
     except OSError as error:

@@ -16,7 +16,7 @@ import pytest
 import host_state
 from netemu.config import ClusterConfig
 from netemu.errors import DataplaneError
-from netemu.node import cleanup, netns, sandbox
+from netemu.node import bare_namespaces, cleanup, netns
 from netemu.node.fabric import Fabric
 from netemu.node.ledger import Ledger
 from netemu.node.link_messages import new_bridge
@@ -317,7 +317,7 @@ async def test_devices_that_the_kernel_puts_first(monkeypatch: pytest.MonkeyPatc
     """With modules for tunnels loaded, a new namespace has more than lo in it."""
     fallback = new_bridge(name="tunl0", mtu=1450, address="02:00:00:00:00:01", index=2)
 
-    def make_pod() -> sandbox.Bare:
+    def make_pod() -> bare_namespaces.Bare:
         bare = plain_pod()
         bare.netlink.request([fallback])
         return bare
@@ -327,8 +327,8 @@ async def test_devices_that_the_kernel_puts_first(monkeypatch: pytest.MonkeyPatc
         own.request([fallback])
         return own
 
-    plain_pod, plain_machine = sandbox._make_one, netns.create
-    monkeypatch.setattr(sandbox, "_make_one", make_pod)
+    plain_pod, plain_machine = bare_namespaces.make_namespace, netns.create
+    monkeypatch.setattr(bare_namespaces, "make_namespace", make_pod)
     monkeypatch.setattr(netns, "create", make_machine)
     daemon = await Daemon().open()
     first, second, third = await daemon.pods.add(requests("a", "b", "c"))

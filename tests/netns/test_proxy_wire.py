@@ -135,3 +135,31 @@ async def test_every_kind_of_service_goes_in_and_out(path: str, mode: str, famil
     assert held["d/plain"][0].port.cluster_ip + " " not in await listing(path)
     await proxy.backend.clean()
     proxy.close()
+
+
+async def test_a_new_endpoint_rewrites_no_chain_of_another(path: str) -> None:
+    """An iptables chain that is written again takes time, and its counters start anew."""
+    proxy = FamilyProxy(path, view(4), open_backend("iptables", path, 4))
+    held = services(4)
+    await proxy.sync(held)
+    (service,) = held["d/plain"]
+    known = {e.address for e in service.endpoints.reachable}
+    grown = (*service.endpoints.reachable, Endpoint("10.244.1.9", 8080, "node-1"))
+    texts: list[str] = []
+    restore = proxy.backend._tool.restore  # type: ignore[attr-defined]
+
+    async def note(text: str, **more: bool) -> None:
+        texts.append(text)
+        await restore(text, **more)
+
+    proxy.backend._tool.restore = note  # type: ignore[attr-defined]
+    await proxy.sync({"d/plain": (Service(service.port, decide(service.port, grown, view(4))),)})
+    (text,) = texts
+    assert text.count(":KUBE-SEP-") == 1
+    assert not [address for address in known if f"--to-destination {address}:" in text]
+    assert "--to-destination 10.244.1.9:8080" in text
+    rules = (await netns.run(path, ["iptables-save", "-t", "nat"])).decode()
+    for address in known | {"10.244.1.9"}:
+        assert f"--to-destination {address}:8080" in rules
+    await proxy.backend.clean()
+    proxy.close()

@@ -51,6 +51,8 @@ class EndpointSliceController(Controller):
         self.nodes = self.watch(kinds.NODES, self._node_keys)
         members.on_change(self.enqueue)
         self._made: dict[str, _Cache] = {}
+        self._coming: dict[str, int] = {}
+        """Pods of a Service that were not ready at the last look."""
 
     def _node_keys(self, old: Object | None, new: Object | None) -> Iterable[str]:
         """A node's zone is part of its pods' endpoints."""
@@ -60,17 +62,20 @@ class EndpointSliceController(Controller):
         return [key(service) for service in self.services.objects.values()]
 
     def pause(self, key: str) -> float:
-        """Up to 0.1 s for hundreds of endpoints; a few endpoints never wait.
+        """Up to 0.1 s for hundreds of endpoints, 0.25 s while dozens are still to become ready.
 
         Each look costs one at every proxy as well: while many pods come, a few looks do for all.
+        A few endpoints never wait.
         """
-        size = self.members.count(key)
-        return min(size / 2_000, 0.1) if size > 100 else 0.0
+        size, coming = self.members.count(key), self._coming.get(key, 0)
+        large = min(size / 2_000, 0.1) if size > 100 else 0.0
+        return max(large, min(coming / 400, 0.25) if coming > 20 else 0.0)
 
     async def reconcile(self, key: str) -> float | None:
         service = self.services.get(key)
         if service is None or is_deleting(service):
             self._made.pop(key, None)
+            self._coming.pop(key, None)
             return None
         spec = service["spec"]
         if spec.get("type") == "ExternalName" or not spec.get("selector"):
@@ -89,6 +94,7 @@ class EndpointSliceController(Controller):
             present = [s for s in existing if s.get("addressType") == family]
             plans.append(plan_slices(frame, family, groups, present))
         self._made[key] = made
+        self._coming[key] = sum(1 for entry in made.values() if not _ready(entry[3]))
         await self._apply(key, plans)
         return None
 
@@ -141,6 +147,11 @@ def _make(service: Object, pod: Object, zone: str | None, family: str) -> _Made:
         return (), (), None
     ports = desired_ports(service, pod)
     return ports, port_key(ports), desired_endpoint(service, pod, zone, family)
+
+
+def _ready(made: _Made) -> bool:
+    endpoint = made[2]
+    return endpoint is not None and bool(endpoint["conditions"]["ready"])
 
 
 def _slice_keys(old: Object | None, new: Object | None) -> Iterable[str]:
