@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from netemu.errors import CapabilityError, NetemuError
-from netemu.node import netns
+from netemu.node import netns, xtables
 from netemu.node.programs import install_hint
 from netemu.node.throwaway import throwaway_namespace
 
@@ -251,9 +250,13 @@ def _program(name: str) -> Capability:
 
 
 def _back_end(program: str) -> str:
-    """` (nf_tables)` or ` (legacy)`: which one the machine has chosen for iptables' programs."""
-    if "tables" not in os.path.basename(program):
-        return ""
-    done = subprocess.run([program, "--version"], capture_output=True, text=True, check=False)
-    _, bracket, name = done.stdout.strip().partition(" (")
-    return bracket + name
+    """Which interface the machine has chosen for iptables' programs, and its strength."""
+    found = xtables.back_end(program) if "tables" in os.path.basename(program) else ""
+    return f" ({found}, the machine's choice: {_STRENGTHS[found]})" if found in _STRENGTHS else ""
+
+
+_STRENGTHS = {
+    xtables.NFT: "small changes cost the least",
+    xtables.LEGACY: "full syncs and connects cost the least, small changes more",
+}
+"""Measured: netemu/proxy/README.md."""

@@ -3,17 +3,19 @@
 A partial sync rewrites the shared chains and the own chains of the changed Services (KEP-3453).
 iptables-nft works superlinearly on one large input (31 s for 5,000 Services of 5 endpoints, where
 pieces of 1,500 chains take 2 s), so what is larger goes in pieces: a Service's own chains first,
-the shared chains, which lead packets to them, last and at once.
+the shared chains, which lead packets to them, last and at once. iptables-legacy reads and writes
+the whole table with each input: there all goes in one.
 """
 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 
 from netemu.errors import DataplaneError
 from netemu.netstate.iptables import Jump, Restore, Tables, jump_target, missing_jumps, parse
-from netemu.node import netns
+from netemu.node import netns, xtables
 from netemu.node.proxybackend import Change, Services, in_order
 from netemu.node.proxysysctl import ROUTE_LOCALNET, apply_sysctls
 from netemu.proxy import iptables as layout
@@ -23,7 +25,7 @@ from netemu.proxy.model import NodeView
 _INLINE = 200
 """With so few Services a change is planned in the loop's own thread."""
 PIECE = 1500
-"""Chains in one input to iptables-restore."""
+"""Chains in one input to iptables-restore of nf_tables."""
 
 
 class IptablesTool:
@@ -34,6 +36,11 @@ class IptablesTool:
         self._prefix = "ip6tables" if family == 6 else "iptables"
         # Nodes share the machine's files: one lock a node, or they would wait for each other.
         self._env = {"XTABLES_LOCKFILE": lock_file} if lock_file else None
+
+    async def piece(self) -> int:
+        """How many chains one input to iptables-restore should hold at the most."""
+        back_end = await asyncio.to_thread(xtables.back_end, f"{self._prefix}-restore")
+        return sys.maxsize if back_end == xtables.LEGACY else PIECE
 
     async def save(self) -> dict[str, dict[str, list[str]]]:
         out = await netns.run(self._path, [f"{self._prefix}-save"], timeout=60, env=self._env)
@@ -54,42 +61,42 @@ class IptablesTool:
         return True
 
 
-def pieces(restore: Restore) -> Iterator[str]:
-    """`restore` as one text, or as several when it has very many chains."""
+def pieces(restore: Restore, size: int = PIECE) -> Iterator[str]:
+    """`restore` as one text, or as several when it has more than `size` chains."""
     nat = restore.tables.get("nat", {})
     own = {c: rules for c, rules in nat.items() if c.startswith(layout.OWN_PREFIXES)}
     gone = list(restore.deletes.get("nat", ()))
-    if len(own) + len(gone) <= PIECE:
+    if len(own) + len(gone) <= size:
         yield restore.render()
         return
     shared = {c: rules for c, rules in nat.items() if c not in own}
     yield Restore(tables={"nat": {"KUBE-MARK-MASQ": nat.get("KUBE-MARK-MASQ", ())}}).render()
-    yield from _in_pieces(own)
+    yield from _in_pieces(own, size)
     rest: Tables = {**restore.tables, "nat": shared}
     yield Restore(tables=rest, inserts=restore.inserts, remove_jumps=restore.remove_jumps).render()
-    yield from _deletions(gone)
+    yield from _deletions(gone, size)
 
 
 _JUMP_ORDER = ("KUBE-FW-", "KUBE-EXT-", "KUBE-SVC-", "KUBE-SVL-", "KUBE-SEP-")
 """Each kind of chain jumps to later ones only."""
 
 
-def _deletions(gone: Sequence[str]) -> Iterator[str]:
+def _deletions(gone: Sequence[str], size: int) -> Iterator[str]:
     """Those that jump first: the kernel keeps a chain to which another one leads."""
     ordered = [c for prefix in _JUMP_ORDER for c in gone if c.startswith(prefix)]
-    for at in range(0, len(ordered), PIECE):
-        part = ordered[at : at + PIECE]
+    for at in range(0, len(ordered), size):
+        part = ordered[at : at + size]
         yield Restore(tables={"nat": {}}, deletes={"nat": part}).render()
 
 
-def _in_pieces(own: Mapping[str, Sequence[str]]) -> Iterator[str]:
+def _in_pieces(own: Mapping[str, Sequence[str]], size: int) -> Iterator[str]:
     """A chain and those that it jumps to stay together, so each piece stands by itself."""
     piece: dict[str, Sequence[str]] = {}
     for chain, rules in own.items():
         # The compiler gives KUBE-EXT, -FW, -SVC, -SVL, then their KUBE-SEPs: cut before a head.
         head = not chain.startswith("KUBE-SEP-")
         after_endpoints = bool(piece) and next(reversed(piece)).startswith("KUBE-SEP-")
-        if len(piece) >= PIECE and head and after_endpoints:
+        if len(piece) >= size and head and after_endpoints:
             yield Restore(tables={"nat": piece}).render()
             piece = {}
         piece[chain] = rules
@@ -108,11 +115,13 @@ class IptablesBackend:
         """Own chains that the kernel holds."""
         self._shared: Tables = {}
         self._comments = True
+        self._piece = PIECE
 
     async def replace(self, services: Services, node: NodeView) -> None:
         """While iptables-restore works on one piece, the next one is compiled."""
         if node.family == 4 and node.localhost_node_ports:
             await apply_sysctls(self._path, ROUTE_LOCALNET)
+        self._piece = await self._tool.piece()
         texts = self._full(services, node, await self._tool.save())
         text = await asyncio.to_thread(next, texts, "")
         while text:
@@ -136,7 +145,7 @@ class IptablesBackend:
             self._compiled[key] = [self._one(service, node) for service in services[key]]
             for one in self._compiled[key]:
                 piece.update(one.chains)
-            if len(piece) >= PIECE:
+            if len(piece) >= self._piece:
                 if not self._chains:  # what every Service's chains jump to
                     marking = self._top_level(node)["nat"]["KUBE-MARK-MASQ"]
                     yield Restore(tables={"nat": {"KUBE-MARK-MASQ": marking}}).render()
@@ -152,11 +161,11 @@ class IptablesBackend:
         own = [chain for chain in saved.get("nat", {}) if chain.startswith(layout.OWN_PREFIXES)]
         gone = [chain for chain in own if chain not in self._chains]
         jumps = missing_jumps(saved, layout.JUMPS)
-        if whole and len(piece) + len(gone) <= PIECE:
+        if whole and len(piece) + len(gone) <= self._piece:
             yield Restore(tables=tables, inserts=jumps, deletes={"nat": gone}).render()
         else:
             yield Restore(tables=tables, inserts=jumps).render()
-            yield from _deletions(gone)
+            yield from _deletions(gone, self._piece)
         self._shared = {t: dict(chains) for t, chains in top.items()}
 
     def _top_level(self, node: NodeView) -> Tables:
@@ -170,7 +179,7 @@ class IptablesBackend:
             restore, top = self._plan(changes, node)
         if not restore.tables and not restore.deletes:
             return
-        for text in pieces(restore):
+        for text in pieces(restore, self._piece):
             await self._tool.restore(text)
         gone, nat = restore.deletes.get("nat", ()), restore.tables.get("nat", {})
         made = {chain for chain in nat if chain.startswith(layout.OWN_PREFIXES)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import shutil
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -24,9 +25,9 @@ from netemu.apiserver.server import ApiServer
 from netemu.client.events import EventRecorder
 from netemu.client.protocol import ApiClient
 from netemu.config import ClusterConfig
-from netemu.errors import DataplaneError
+from netemu.errors import DataplaneError, NetemuError
 from netemu.netstate.iptables import parse
-from netemu.node import capabilities, netns, netns_directory
+from netemu.node import capabilities, netns, netns_directory, xtables
 from netemu.node.proxy import NodeProxy, ProxyOptions
 from netemu.node.proxybackend import Change
 from netemu.node.proxyfamily import FamilyProxy
@@ -403,7 +404,24 @@ async def test_endpoints_that_nobody_can_be_sent_to_are_left_out_and_named(path:
         assert await here.warnings("web") == [warning], "told once"
 
 
-async def test_very_many_services_come_and_go_in_pieces(path: str) -> None:
+@pytest.fixture(params=[xtables.NFT, xtables.LEGACY])
+def back_end(
+    request: pytest.FixtureRequest, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """iptables' programs speak one of the two interfaces, whatever the machine has chosen."""
+    programs = Path(shutil.which("iptables") or "").resolve().parent
+    infix = {xtables.NFT: "nft", xtables.LEGACY: "legacy"}[request.param]
+    for name in ("iptables", "iptables-restore", "iptables-save"):
+        (tmp_path / name).symlink_to(programs / f"xtables-{infix}-multi")
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    try:
+        netns.run_blocking(path, ["iptables-save", "-t", "nat"])
+    except NetemuError as error:
+        pytest.skip(f"the kernel has no such iptables: {error}")
+    assert xtables.back_end() == request.param
+
+
+async def test_very_many_services_come_and_go_in_pieces(path: str, back_end: None) -> None:
     """More chains than iptables-restore takes well at once: all of them get there, and go."""
     view = NodeView(name="node-1", address="172.30.0.2", local_cidr="10.244.0.0/16")
     endpoints = tuple(Endpoint(f"10.244.2.{n}", 8080, "node-2") for n in range(1, 6))

@@ -45,7 +45,7 @@ def test_iptables_names_the_back_end_that_the_machine_has_chosen(tmp_path: Path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PATH", str(tmp_path), prepend=":")
         (found,) = [x for x in capabilities.probe() if x.name == "iptables-restore"]
-    assert found.detail == f"{program} (legacy)"
+    assert found.detail.startswith(f"{program} (legacy, the machine's choice: full syncs")
 
 
 def test_a_full_table_of_neighbours_is_said(tmp_path: Path) -> None:
