@@ -8,10 +8,10 @@ server-side apply.
 from netemu.api.schema.check import (
     Checked,
     check,
+    problems,
     prune,
     shape_error,
     strict_error,
-    warnings,
 )
 from netemu.api.schema.definitions import of_kind
 from netemu.api.schema.node import Node, compile_schema
@@ -22,8 +22,8 @@ __all__ = [
     "check",
     "compile_schema",
     "of_kind",
+    "problems",
     "prune",
     "shape_error",
     "strict_error",
-    "warnings",
 ]

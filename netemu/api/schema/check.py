@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import binascii
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -314,15 +315,26 @@ def shape_error(kind: Kind, checked: Checked) -> ApiError:
     return _bad_request(kind, checked.errors[0])
 
 
-def strict_error(kind: Kind, checked: Checked) -> ApiError:
-    """The 400 of fieldValidation=Strict for an object with unknown fields."""
-    problems = ", ".join(f'unknown field "{path}"' for path in checked.unknown)
-    return _bad_request(kind, f"strict decoding error: {problems}")
+def problems(kind: Kind, checked: Checked, duplicates: Sequence[str] = ()) -> list[str]:
+    """What a strict decoder has to say: a line each, as a Warning header has them.
+
+    Of a field that a built-in kind does not have, how often it came is not told.
+    """
+    known = duplicates
+    if kind.open_api is None:
+        unknown = tuple(
+            f'duplicate field "{path}{end}' for path in checked.unknown for end in '".['
+        )
+        known = [text for text in duplicates if not text.startswith(unknown)]
+    return [*known, *(f'unknown field "{path}"' for path in checked.unknown)]
 
 
-def warnings(checked: Checked) -> list[str]:
-    """The Warning headers of fieldValidation=Warn."""
-    return [f'unknown field "{path}"' for path in checked.unknown]
+def strict_error(kind: Kind, found: Sequence[str]) -> ApiError:
+    """The 400 of fieldValidation=Strict for an object with `problems`."""
+    lines = [text for text in found if text.startswith("line ")]  # go-yaml tells them together
+    yaml = ["\n  ".join(["yaml: unmarshal errors:", *lines])] if lines else []
+    rest = [text for text in found if not text.startswith("line ")]
+    return _bad_request(kind, f"strict decoding error: {', '.join(yaml + rest)}")
 
 
 def _bad_request(kind: Kind, why: str) -> ApiError:

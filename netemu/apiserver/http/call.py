@@ -63,6 +63,8 @@ class Call:
     query: Mapping[str, str]
     warnings: list[str] = field(default_factory=list)
     user: User = ANONYMOUS
+    duplicates: tuple[str, ...] = ()
+    """Keys that the body had twice."""
 
     @property
     def http(self) -> web.BaseRequest:
@@ -101,6 +103,7 @@ class Call:
             field_manager=self._manager(),
             force=self.query.get("force") in ("true", "1"),
             field_validation=field_validation(self.query.get("fieldValidation", "")),
+            duplicates=self.duplicates,
             warnings=self.warnings,
             api_version=self.info.api_version,
         )

@@ -15,6 +15,7 @@ from netemu.apiserver.auth.gate import attributes_of
 from netemu.apiserver.http import body
 from netemu.apiserver.http.call import Call, success
 from netemu.apiserver.http.deleteoptions import delete_options
+from netemu.apiserver.http.duplicates import duplicates
 from netemu.apiserver.http.lists import chosen
 from netemu.apiserver.http.render import Renderer
 from netemu.apiserver.pipeline.apply import apply_object
@@ -117,7 +118,9 @@ def _check_names(call: Call, kind: Kind, obj: Object) -> None:
 async def read_object(call: Call, kind: Kind) -> Object:
     """The body as an object of `kind`; fieldValidation as the query says."""
     media = body.media_type(call.http)
-    obj = body.decode_object(await body.read(call.http), media)
+    data = await body.read(call.http)
+    obj = body.decode_object(data, media)
+    call.duplicates = duplicates(data, media, obj)
     return check_kind(call, kind, obj)
 
 
@@ -143,7 +146,9 @@ async def patch_one(call: Call, kind: Kind) -> web.StreamResponse:
     media = body.media_type(call.http)
     if media not in SUPPORTED:
         raise unsupported(media)
-    patch: Any = body.decode(await body.read(call.http), media)
+    data = await body.read(call.http)
+    patch: Any = body.decode(data, media)
+    call.duplicates = duplicates(data, media, patch)
     if info.subresource == "scale":
         done = await update_scale(
             call.ctx, kind, info.namespace, info.name, patch, call.options(), content_type=media

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
 import yaml
 
 from netemu.api.depth import DEEPEST
+from netemu.api.invalid import show
 from netemu.errors import ApiError
 
 
@@ -38,3 +40,37 @@ def decode(data: bytes) -> Any:
         return msgspec.json.decode(msgspec.json.encode(found))
     except (yaml.YAMLError, msgspec.MsgspecError, ValueError, TypeError, RecursionError) as error:
         raise ApiError("BadRequest", f"the request body is not valid YAML: {error}") from error
+
+
+def duplicates(data: bytes) -> Iterator[str]:
+    """Keys that a mapping has twice, in the words of go-yaml."""
+    open_: list[_Mapping | None] = []  # None: a sequence
+    for event in yaml.parse(data, Loader=yaml.CSafeLoader):
+        if isinstance(event, yaml.CollectionEndEvent):
+            open_.pop()
+        elif isinstance(event, yaml.NodeEvent):
+            if open_ and (mapping := open_[-1]) is not None:
+                yield from mapping.next(event)
+            if isinstance(event, yaml.MappingStartEvent):
+                open_.append(_Mapping())
+            elif isinstance(event, yaml.SequenceStartEvent):
+                open_.append(None)
+
+
+class _Mapping:
+    """Keys and values come by turns."""
+
+    def __init__(self) -> None:
+        self._keys: set[str] = set()
+        self._key: str | None = None
+        self._is_value = False
+
+    def next(self, event: yaml.NodeEvent) -> Iterator[str]:
+        if not self._is_value:
+            self._key = event.value if isinstance(event, yaml.ScalarEvent) else None
+        elif self._key is not None and self._key in self._keys:
+            assert event.start_mark is not None
+            yield f"line {event.start_mark.line + 1}: key {show(self._key)} already set in map"
+        elif self._key is not None:
+            self._keys.add(self._key)
+        self._is_value = not self._is_value

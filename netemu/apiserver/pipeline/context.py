@@ -37,6 +37,8 @@ class Options:
     field_manager: str = ""
     force: bool = False
     field_validation: str = ""
+    duplicates: tuple[str, ...] = ()
+    """What the decoder said of keys that came twice."""
     api_version: str = ""
     """The version that the request speaks; empty: the stored one."""
     applied: bool = False

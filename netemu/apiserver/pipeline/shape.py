@@ -16,17 +16,19 @@ STRICT, WARN, IGNORE = "Strict", "Warn", "Ignore"
 def check_shape(kind: Kind, obj: Object, options: Options) -> Object:
     """The object to go on with; without `field_validation` it is trusted as it is.
 
-    ApiError BadRequest for wrong types, and for unknown fields when Strict.
+    ApiError BadRequest for wrong types, and for unknown or repeated fields when Strict.
     """
     if not options.field_validation:
         return obj
     checked = schema.check(kind, obj)
     if checked.errors:
         raise schema.shape_error(kind, checked)
-    if checked.unknown and options.field_validation == STRICT:
-        raise schema.strict_error(kind, checked)
-    if checked.unknown and options.field_validation == WARN:
-        options.warnings.extend(schema.warnings(checked))
+    if options.field_validation == IGNORE or not (checked.unknown or options.duplicates):
+        return checked.clean
+    problems = schema.problems(kind, checked, options.duplicates)
+    if options.field_validation == STRICT:
+        raise schema.strict_error(kind, problems)
+    options.warnings.extend(problems)
     return checked.clean
 
 

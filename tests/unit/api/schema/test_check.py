@@ -41,13 +41,13 @@ def test_unknown_fields_are_named_and_left_out() -> None:
     assert "foo" not in checked.clean["spec"] and checked.clean["spec"]["hostNetwork"]
     assert checked.clean["spec"]["containers"][0]["ports"] == [{"containerPort": 80}]
     assert obj["spec"]["foo"] == 1
-    error = schema.strict_error(PODS, checked)
+    error = schema.strict_error(PODS, schema.problems(PODS, checked))
     assert error.code == 400
     assert error.message == (
         'Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field '
         '"spec.containers[0].ports[0].bar", unknown field "spec.foo"'
     )
-    assert schema.warnings(checked)[1] == 'unknown field "spec.foo"'
+    assert schema.problems(PODS, checked)[1] == 'unknown field "spec.foo"'
 
 
 def test_nulls_are_dropped_as_a_real_server_does() -> None:
