@@ -13,7 +13,7 @@ from netemu.api.kind import Kind
 from netemu.apiserver.http.call import Call, failure
 from netemu.apiserver.http.podtarget import container_of, kubelet_of
 from netemu.apiserver.http.requestinfo import is_true
-from netemu.client.kubelet import LogOptions
+from netemu.client.kubelet import KubeletApi, LogOptions
 from netemu.errors import ApiError
 
 _PLAIN = "text/plain"
@@ -23,8 +23,15 @@ _FIRST_SECONDS = 0.5
 
 async def pod_log(call: Call, kind: Kind) -> web.StreamResponse:
     kubelet, pod = kubelet_of(call, kind)
-    options = _options(call, container_of(call, pod))
-    parts = kubelet.logs(call.info.namespace, call.info.name, options)
+    options = log_options(call, container_of(call, pod))
+    return await send_logs(call, kubelet, call.info.namespace, call.info.name, options)
+
+
+async def send_logs(
+    call: Call, kubelet: KubeletApi, namespace: str, pod: str, options: LogOptions
+) -> web.StreamResponse:
+    """A log, part by part as it comes."""
+    parts = kubelet.logs(namespace, pod, options)
     response = web.StreamResponse(headers={"Content-Type": _PLAIN})
     async with asyncio.TaskGroup() as group:
         # Once the head is sent there is no way to report an error, so wait a moment for one.
@@ -50,7 +57,8 @@ async def _next(parts: AsyncIterator[bytes]) -> bytes | ApiError | None:
         return error
 
 
-def _options(call: Call, container: str) -> LogOptions:
+def log_options(call: Call, container: str) -> LogOptions:
+    """PodLogOptions of the query; ApiError when they make no sense."""
     query = call.query
     tail, limit = call.number("tailLines"), call.number("limitBytes")
     since, since_time = call.number("sinceSeconds"), query.get("sinceTime", "")

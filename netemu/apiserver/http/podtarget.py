@@ -21,10 +21,15 @@ def kubelet_of(call: Call, kind: Kind) -> tuple[KubeletApi, Object]:
     return call.server.kubelets(node), pod
 
 
+def containers(pod: Object) -> list[str]:
+    """The names of all containers of a pod, of every sort."""
+    spec = pod.get("spec") or {}
+    return [container["name"] for field in _LISTS for container in spec.get(field) or ()]
+
+
 def container_of(call: Call, pod: Object) -> str:
     """The container that the query names, or the only one; ApiError BadRequest otherwise."""
-    spec = pod.get("spec") or {}
-    named = [c["name"] for field in _LISTS for c in spec.get(field) or ()]
+    spec, named = pod.get("spec") or {}, containers(pod)
     asked = call.query.get("container", "")
     if asked:
         if asked not in named:

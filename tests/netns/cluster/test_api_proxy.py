@@ -127,6 +127,10 @@ def test_the_kubelet_tells_of_its_pods(ask: Any) -> None:
     assert config["clusterDNS"] == ["10.96.0.10"]
     assert 'kubelet_node_name{node="node-2"} 1' in ask(f"{NODE}/metrics")[1]
     assert ask(f"{NODE}/nothing")[0] == 404
+    ask(f"{PODS}/web/proxy/hello")
+    code, log = ask(f"{NODE}/containerLogs/default/web/main")
+    assert code == 200 and "GET /hello HTTP/1.1" in log
+    assert ask("/api/v1/nodes/node-1/proxy/containerLogs/default/web/main")[0] == 404
 
 
 def test_the_kubelet_counts_what_pods_send(cluster: Any, ask: Any) -> None:

@@ -24,6 +24,7 @@ from netemu.api.kind import Kind
 from netemu.apiserver.http import body
 from netemu.apiserver.http.call import Call
 from netemu.apiserver.http.proxy.htmlbody import html_body
+from netemu.apiserver.http.proxy.kubeletpages import kubelet_page
 from netemu.apiserver.http.proxy.links import Links
 from netemu.apiserver.http.proxy.target import Target, find_target
 from netemu.client.connection import Connection, Response, read_head
@@ -56,29 +57,12 @@ async def proxy(call: Call, kind: Kind) -> web.StreamResponse:
     if call.http.headers.get("Upgrade") and "upgrade" in tokens(call.http.headers, "Connection"):
         raise ApiError("BadRequest", "an upgrade must be the first request of its connection")
     if not target.address:
-        return await _page(call, target)
+        return await kubelet_page(call, target)
     async with connected(target) as connection:
         answer = await _exchange(call, target, connection)
     if isinstance(answer, ApiError):
         raise answer
     return answer
-
-
-async def _page(call: Call, target: Target) -> web.StreamResponse:
-    """What the kubelet itself has to say."""
-    if call.request.method not in ("GET", "HEAD"):
-        raise ApiError("MethodNotAllowed", "the kubelet answers only GET here")
-    page = await target.kubelet.page(unquote(call.info.rest), call.query)
-    headers = {"Content-Type": page.content_type}
-    if page.parts is None:
-        return web.Response(status=page.status, headers=headers, body=page.body)
-    response = web.StreamResponse(status=page.status, headers=headers)
-    response.enable_chunked_encoding()
-    await response.prepare(call.http)
-    async for part in page.parts:
-        await response.write(part)
-    await response.write_eof()
-    return response
 
 
 def unreachable(target: Target, error: BaseException) -> ApiError:

@@ -317,6 +317,39 @@ async def test_the_kubelet_itself(world):
         assert (await http.post(f"{node}/proxy/healthz")).status == 405
 
 
+KUBELET = "/api/v1/nodes/node-1/proxy"
+
+
+async def test_the_kubelet_shows_logs(world, kubelet):
+    logs = f"{KUBELET}/containerLogs/default/web"
+    async with session(world) as http:
+        answer = await http.get(f"{logs}/main?tailLines=3&timestamps=true")
+        assert (answer.status, await answer.text()) == (200, "line 0\nline 1\nline 2\n")
+        assert kubelet.asked[0].container == "main" and kubelet.asked[0].tail_lines == 3
+        for path, code, text in (
+            (f"{logs}/other", 404, 'container "other" not found in pod "web"\n'),
+            (f"{KUBELET}/containerLogs/default/no/main", 404, 'pod "no" does not exist\n'),
+            (f"{KUBELET}/containerLogs/other/web/main", 404, 'pod "web" does not exist\n'),
+        ):
+            answer = await http.get(path)
+            assert (answer.status, await answer.text()) == (code, text)
+        assert (await http.get(f"{logs}/main?previous=true")).status == 400
+        assert (await http.get(f"{logs}/main?tailLines=-1")).status == 422
+        assert (await http.post(f"{logs}/main")).status == 405
+
+
+async def test_the_kubelet_runs_commands(world):
+    run = f"{KUBELET}/run/default/web/main"
+    async with session(world) as http:
+        answer = await http.post(run, params={"cmd": "echo hello world"})
+        assert (answer.status, await answer.text()) == (200, "hello world\n")
+        answer = await http.post(run, params={"cmd": "false"})
+        assert (answer.status, await answer.text()) == (500, "command 'false' exited with 1: \n")
+        assert (await http.post(run)).status == 400
+        assert (await http.get(run, params={"cmd": "echo"})).status == 405
+        assert (await http.post(f"{run}2", params={"cmd": "echo"})).status == 404
+
+
 async def test_another_port_of_a_node(world, serve, kubelet):
     port = await serve(answering(OK))
     async with session(world) as http:
