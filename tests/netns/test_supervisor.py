@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from netemu.aio import spawn
+from netemu.errors import DataplaneError
 from netemu.node.supervisor.client import Event, StartRefused, SupervisorClient, launch
 
 pytestmark = pytest.mark.netns
@@ -129,6 +131,12 @@ async def test_output_becomes_cri_lines_and_the_exit_code_is_kept(node: Node) ->
     ("argv", "more", "code", "message"),
     [
         (("nosuch",), {}, 127, 'exec: "nosuch": executable file not found in $PATH'),
+        (
+            ("x" * 5000,),
+            {},
+            127,
+            f'exec: "{"x" * 193}…{"x" * 62}": executable file not found in $PATH',
+        ),
         (("/etc/passwd",), {}, 126, 'exec: "/etc/passwd": permission denied'),
         (("sh",), {"cwd": "/etc/passwd"}, 128, 'chdir to cwd ("/etc/passwd"): file exists'),
     ],
@@ -195,6 +203,35 @@ async def test_exec_passes_codes_terminals_and_refusals_on(node: Node) -> None:
     with pytest.raises(StartRefused, match="executable file not found") as error:
         await refused.wait()
     assert error.value.code == 127
+
+
+async def test_a_command_for_one_that_ended_unheard_is_refused_and_leaves_nothing(
+    node: Node,
+) -> None:
+    await node.pod("u1")
+    await node.start("c1", "sleep", "1000")
+    descriptors = Path(f"/proc/{node.pid}/fd")
+    before = len(list(descriptors.iterdir()))
+    event = await node.start("c2", "cat", stdin=True)
+    null = os.open("/dev/null", os.O_RDWR)
+    entry = await node.client.attach("c2", null, null, once=True)
+    os.close(null)
+    stat = Path(f"/proc/{node.pid}/root/proc/{event['container']['pid']}/stat")
+    os.kill(node.pid, signal.SIGSTOP)
+    os.close(entry)
+    await until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z")
+
+    async def refused() -> None:
+        with pytest.raises(DataplaneError, match="container is not running"):
+            await node.client.start_exec("c2", {"argv": ["true"]}, [0, 1, 2])
+
+    async with asyncio.TaskGroup() as group:
+        spawn(group, refused(), name="exec")
+        await asyncio.sleep(0)  # it is sent
+        os.kill(node.pid, signal.SIGCONT)
+    assert (await node.event())["event"] == "exited"
+    assert len(list(descriptors.iterdir())) == before
+    assert await node.run("c1", "exit 3") == (3, "")
 
 
 async def test_a_lazy_container_starts_with_its_first_command(node: Node) -> None:

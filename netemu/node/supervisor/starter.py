@@ -25,6 +25,10 @@ class Started:
         self.pid = 0
         self.report = self.stdin = self.stdout = self.stderr = self.terminal = -1
 
+    def close(self) -> None:
+        """Nothing was forked."""
+        _close(self.report, self.stdin, self.stdout, self.stderr, self.terminal)
+
 
 class Starter:
     def __init__(self, base: view.Base) -> None:
@@ -42,20 +46,19 @@ class Starter:
         spec = {**spec, "cgroups": cgroups}
         spaces = launch.Spaces(pod.net, pod.uts, pod.ipc)
         facts = {"hostname": pod.hostname, "files": pod.files}
-        report, child_report = os.pipe()
-        shared = os.pidfd_open(pids) if pids else -1
-        if shared >= 0:
-            kernel.setns(shared, kernel.NEWPID)
-        else:
-            kernel.unshare(kernel.NEWPID)
-        started.pid = os.fork()
-        if not started.pid:
-            launch.child(spec, self.base, spaces, facts, streams, child_report)
-        kernel.setns(self._own_pid, kernel.NEWPID)
-        for descriptor in (child_report, shared, *ends):
-            if descriptor >= 0:
-                os.close(descriptor)
-        started.report = report
+        started.report, child_report = os.pipe()
+        shared = -1
+        try:
+            if pids:
+                shared = os.pidfd_open(pids)
+            started.pid = self._fork(shared)
+            if not started.pid:
+                launch.child(spec, self.base, spaces, facts, streams, child_report)
+        except OSError:
+            started.close()
+            raise
+        finally:
+            _close(child_report, shared, *ends)
         return started
 
     def command(
@@ -72,17 +75,36 @@ class Starter:
             ends = []
         rights = {**container.rights, **spec}
         rights["env"] = {**(container.rights.get("env") or {}), **(spec.get("env") or {})}
-        report, child_report = os.pipe()
-        target = os.pidfd_open(container.pid)
-        kernel.setns(target, kernel.NEWPID)
-        started.pid = os.fork()
-        if not started.pid:
-            launch.exec_child(rights, target, streams, child_report, container.cgroups)
-        kernel.setns(self._own_pid, kernel.NEWPID)
-        for descriptor in (child_report, target, *ends):
-            os.close(descriptor)
-        started.report = report
+        started.report, child_report = os.pipe()
+        target = -1
+        try:
+            target = os.pidfd_open(container.pid)
+            started.pid = self._fork(target)
+            if not started.pid:
+                launch.exec_child(rights, target, streams, child_report, container.cgroups)
+        except OSError:
+            started.close()
+            raise
+        finally:
+            _close(child_report, target, *ends)
         return started
+
+    def _fork(self, target: int) -> int:
+        """Fork into the PID namespace of the process behind the pidfd `target`; a new one for -1.
+
+        Whether that works or not, what we fork next is in our own again.
+        """
+        pid = -1
+        try:
+            if target >= 0:
+                kernel.setns(target, kernel.NEWPID)
+            else:
+                kernel.unshare(kernel.NEWPID)
+            pid = os.fork()
+        finally:
+            if pid:
+                kernel.setns(self._own_pid, kernel.NEWPID)
+        return pid
 
     def share(self, pod: Pod) -> None:
         """Make the UTS and IPC namespaces that several containers of a pod will enter."""
@@ -118,6 +140,12 @@ class Starter:
         slave = fcntl.ioctl(master, _TIOCGPTPEER, flags)
         fcntl.ioctl(slave, termios.TIOCSWINSZ, b"\x18\0\x50\0\0\0\0\0")  # 24 rows, 80 columns
         return master, slave
+
+
+def _close(*descriptors: int) -> None:
+    for descriptor in descriptors:
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 _TIOCSPTLCK = 0x40045431

@@ -153,6 +153,8 @@ class Supervisor:
             started = self._starter.command(
                 container, message.get("spec") or {}, fds, terminal=terminal
             )
+        except ProcessLookupError as error:  # ended, and we have not heard of it yet
+            raise ValueError("container is not running") from error
         finally:
             for descriptor in fds:
                 os.close(descriptor)
