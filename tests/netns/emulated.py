@@ -89,7 +89,7 @@ class EmulatedNetwork:
         components: Mapping[str, int] = answer["components"]
         return components
 
-    async def at(self, where: str, *argv: str, timeout: float = 15.0) -> str:
+    async def at(self, where: str, *argv: str, timeout: float = 60.0) -> str:
         """Output of a program run in a pod, a node, a host, or the fabric."""
         if where in self.pods:
             path = self.pods[where].netns

@@ -46,7 +46,7 @@ def observe() -> HostState:
     )
 
 
-def wait_until_as(before: HostState, *, seconds: float = 5.0) -> list[str]:
+def wait_until_as(before: HostState, *, seconds: float = 60.0) -> list[str]:
     """Differences from `before` that remain; the kernel frees namespaces in the background."""
     deadline = time.monotonic() + seconds
     while True:

@@ -62,7 +62,7 @@ def _unchanged_by_each() -> Iterator[None]:
     yield
     if RUN.exists():
         netemu("down", "--name", NAME)
-    left = host_state.wait_until_as(before, seconds=30)
+    left = host_state.wait_until_as(before)
     assert left == [], "\n".join(left)
 
 
