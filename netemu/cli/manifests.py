@@ -15,7 +15,8 @@ from typing import Any
 
 from netemu.api.kind import Object
 from netemu.cli.failures import CommandFailed
-from netemu.config.documents import MAX_BYTES, Document, decode, parse
+from netemu.documents.document import Document
+from netemu.documents.reader import MAX_BYTES, decode, parse
 from netemu.errors import ManifestError, NetemuError
 
 EXTENSIONS = (".yaml", ".yml", ".json")

@@ -12,7 +12,7 @@ from netemu.cli.failures import CommandFailed
 from netemu.cli.output import render, without_managed_fields
 from netemu.cli.session import ObjectCommand, Session, pass_session
 from netemu.cli.targets import typed
-from netemu.config.documents import decode, parse
+from netemu.documents.reader import decode, parse
 
 TYPES = {"strategic": STRATEGIC_MERGE_PATCH, "merge": MERGE_PATCH, "json": JSON_PATCH}
 

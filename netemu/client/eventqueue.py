@@ -22,7 +22,7 @@ _REMEMBERED = 4096
 _MOST_WAITING = 10_000
 _MOST_ROUTINE = 256
 """So many may wait before routine ones (Pulled, Created, Started) are left out."""
-LATER, AT_LATEST = 0.3, 2.0
+LATER, AT_LATEST = 0.5, 2.0
 """Seconds without a new event after which a burst counts as over and its events are written, and
 how long the first one waits at most: what they tell of comes first."""
 

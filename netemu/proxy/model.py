@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import ip_address, ip_network
 from typing import Literal
 
@@ -225,6 +226,11 @@ def service_ports(service: Object, family: Family = 4) -> tuple[ServicePort, ...
 
 def _usable_address(text: object, family: Family) -> str:
     """Canonical, or empty for what nobody can be sent to: loopback, link-local and the like."""
+    return _usable(str(text), family)
+
+
+@lru_cache(maxsize=200_000)  # the same addresses come with every change of a Service
+def _usable(text: str, family: Family) -> str:
     address = _canonical(text, family)
     if not address:
         return ""

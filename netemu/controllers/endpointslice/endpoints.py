@@ -35,8 +35,9 @@ class EndpointsController(Controller):
         return (key(obj),) if obj and self.services.get(key(obj)) else ()
 
     def pause(self, key: str) -> float:
+        """Longer than that of slices: the object is written whole, and no proxy reads it."""
         size = self.members.count(key)
-        return min(size / 2_000, 1.0) if size > 20 else 0.0
+        return min(size / 500, 1.0) if size > 20 else 0.0
 
     async def reconcile(self, key: str) -> float | None:
         service, current = self.services.get(key), self.endpoints.get(key)

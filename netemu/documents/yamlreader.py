@@ -10,9 +10,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
+
+from netemu.documents.document import Read
 
 MAX_VALUES = 5_000_000
 """Values after aliases are expanded; a few lines of nested aliases can stand for billions."""
@@ -23,14 +25,6 @@ MAX_DEPTH = 1000
 _BRACKET = re.compile(r"[\[\]{}]")
 _DEEP_BLOCK = re.compile(rf"^ {{{MAX_DEPTH}}}|(?:[-?:][ \t]+){{{MAX_DEPTH // 4}}}", re.MULTILINE)
 _INT, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
-
-
-class Read(NamedTuple):
-    """A document's first line and value, or what is wrong with it."""
-
-    line: int
-    value: Any = None
-    problem: str = ""
 
 
 def read_yaml(text: str, line: int) -> Read:

@@ -7,7 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from netemu.config.documents import MAX_BYTES, decode, parse
+from netemu.documents.reader import MAX_BYTES, decode, parse
 from netemu.errors import ManifestError
 
 
