@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
+import ssl
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from netemu.node.kubelet.selfsigned import self_signed
 from netemu.node.supervisor.client import Event, SupervisorClient, boot_command
 
 pytestmark = pytest.mark.netns
@@ -133,3 +136,25 @@ async def test_agnhost_netexec_paths(standins: StandIns) -> None:
     command = ["curl", "-s", f"{url}/hostname", f"{url}/echo?msg=a%20b", f"{url}/clientip"]
     output = (await asyncio.to_thread(subprocess.check_output, command)).decode()
     assert output.startswith("web-0a b127.0.0.1:")
+
+
+@pytest.mark.parametrize("size", [5, 1_000_000])
+async def test_agnhost_porter_with_tls(standins: StandIns, size: int) -> None:
+    answers = {"SERVE_TLS_PORT_18443": "x" * size, "SERVE_PORT_18080": "plain"}
+    more = {"program": "porter", "identity": {**IDENTITY, "env": answers}, "tls": self_signed()}
+    ports = [{"port": 18443, "protocol": "TCP", "tls": True}, {"port": 18080, "protocol": "TCP"}]
+    await standins.start("a", ports=ports, **more)
+    context = ssl.create_default_context(cadata=self_signed())
+    reader, writer = await asyncio.open_connection("localhost", 18443, ssl=context)
+    async with asyncio.timeout(60):
+        for _ in range(3):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 200") and b"%d" % size in head
+            assert await reader.readexactly(size) == b"x" * size
+    writer.close()
+    assert (await _ask(18080, b"GET / HTTP/1.0\r\n\r\n")).endswith(b"plain")
+    # Who speaks no TLS there gets nothing, and others are served on.
+    with contextlib.suppress(ConnectionError):
+        assert b"HTTP" not in await _ask(18443, b"GET / HTTP/1.0\r\n\r\n")
+    assert (await _ask(18080, b"GET / HTTP/1.0\r\n\r\n")).endswith(b"plain")

@@ -11,7 +11,11 @@ from netemu.api.kind import Object
 from netemu.node.images import Port, Program, StandIn
 from netemu.node.kubelet.dnsconfig import hostname
 from netemu.node.kubelet.environment import expand
+from netemu.node.kubelet.selfsigned import self_signed
 from netemu.node.kubelet.states import ContainerState, notes
+
+PORTER = ("SERVE_PORT_", "SERVE_TLS_PORT_")
+"""Environment variables of agnhost's porter begin with one of these; a port's number follows."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,11 +98,7 @@ def standin_spec(
         "container": state.name,
         "image": state.spec.get("image") or "",
     }
-    if standin.program == "porter":
-        identity["env"] = {
-            name: value for name, value in environment.items() if name.startswith("SERVE_PORT_")
-        }
-    return {
+    spec: Object = {
         "id": state.id,
         "pod": meta.uid(pod),
         "name": state.name,
@@ -108,6 +108,20 @@ def standin_spec(
         "identity": identity,
         "log": log_path(context, state),
     }
+    if standin.program == "porter":
+        _serve_as_told(spec, environment)
+    return spec
+
+
+def _serve_as_told(spec: Object, environment: Mapping[str, str]) -> None:
+    """agnhost's porter: what to answer, and where TLS is spoken, is in its environment."""
+    told = {name: value for name, value in environment.items() if name.startswith(PORTER)}
+    spec["identity"]["env"] = told
+    secret = [entry for entry in spec["ports"] if f"{PORTER[1]}{entry['port']}" in told]
+    for entry in secret:
+        entry["tls"] = True
+    if secret:
+        spec["tls"] = self_signed()
 
 
 def lazy_spec(

@@ -97,7 +97,7 @@ def resolve(worker: PodWorker, state: ContainerState) -> Program | StandIn | Unk
         return _listening_also(found, probed_ports(container))
     if isinstance(found, StandIn) and found.program == "porter":
         names = [each["name"] for each in container.get("env") or ()]
-        told = [name.removeprefix("SERVE_PORT_") for name in names]
+        told = [name.rpartition("_")[2] for name in names if name.startswith(containerspec.PORTER)]
         return _listening_also(found, [int(port) for port in told if port.isdigit()])
     return found
 

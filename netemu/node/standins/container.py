@@ -13,7 +13,11 @@ from netemu.node.supervisor.wire import Message
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from netemu.node.supervisor.loop import Loop
+
+    Wrap = Callable[[socket.socket], socket.socket]
 
 
 class StandIn:
@@ -63,16 +67,23 @@ class StandIn:
             if sock.type == socket.SOCK_DGRAM:
                 self._loop.watch(sock.fileno(), lambda _, sock=sock: self._datagrams(sock))  # type: ignore[misc]
             else:
-                port = entry["port"]
+                port, wrap = entry["port"], self._wrapper() if entry.get("tls") else None
                 self._loop.watch(
                     sock.fileno(),
-                    lambda _, sock=sock, port=port: self._accept(sock, port),  # type: ignore[misc]
+                    lambda _, sock=sock, port=port, wrap=wrap: self._accept(sock, port, wrap),  # type: ignore[misc]
                 )
 
-    def _accept(self, sock: socket.socket, port: int) -> None:
+    def _wrapper(self) -> Wrap:
+        from netemu.node.standins import tls
+
+        context = tls.server_context(self.spec["tls"])
+        return lambda accepted: tls.wrapped(context, accepted)
+
+    def _accept(self, sock: socket.socket, port: int, wrap: Wrap | None) -> None:
         for _ in range(64):
             try:
                 accepted, _ = sock.accept()
+                accepted = wrap(accepted) if wrap is not None else accepted
             except OSError:
                 return
             self._connections.add(HttpConnection(accepted, self, self._loop, port))

@@ -75,8 +75,9 @@ def netexec(identity: Message, request: Request) -> Answer:
 
 
 def porter(identity: Message, request: Request) -> Answer:
-    """agnhost porter: each SERVE_PORT_N answers with that variable's text."""
-    text = identity.get("env", {}).get(f"SERVE_PORT_{request.port}")
+    """agnhost porter: each SERVE_PORT_N or SERVE_TLS_PORT_N answers with that variable's text."""
+    told, port = identity.get("env", {}), request.port
+    text = told.get(f"SERVE_PORT_{port}", told.get(f"SERVE_TLS_PORT_{port}"))
     if text is None:
         return Answer("", status=404)
     is_page = text.lstrip().startswith("<")  # Go's server looks at a body whose type nobody stated

@@ -45,7 +45,9 @@ spec:
     - name: porter
       image: registry.k8s.io/e2e-test-images/agnhost:2.40
       args: [porter]
-      env: [{{name: SERVE_PORT_1080, value: '<a href="/rewriteme">test</a>'}}]
+      env:
+        - {{name: SERVE_PORT_1080, value: '<a href="/rewriteme">test</a>'}}
+        - {{name: SERVE_TLS_PORT_1443, value: 'tls baz'}}
     - name: private
       image: busybox
       command: [httpd, -f, -p, "127.0.0.1:9000"]
@@ -99,6 +101,11 @@ def test_links_of_a_page_lead_back(ask: Any) -> None:
     """What upstream's suite expects of agnhost's porter, whose port nobody declares."""
     path = f"{PODS}/web:1080/proxy"
     assert ask(f"{path}/") == (200, f'<a href="{path}/rewriteme">test</a>')
+
+
+def test_a_backend_with_tls(ask: Any) -> None:
+    assert ask(f"{PODS}/https:web:1443/proxy/") == (200, "tls baz")
+    assert ask(f"{PODS}/web:1443/proxy/")[0] == 503
 
 
 async def test_a_websocket_through_the_api(cluster: Any) -> None:

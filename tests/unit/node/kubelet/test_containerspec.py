@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
-from netemu.node.images import Program
+from netemu.node.images import Port, Program, StandIn
 from netemu.node.kubelet.containerspec import (
     PodContext,
     process_spec,
     resource_limits,
     rights,
     runs_as_root_although_forbidden,
+    standin_spec,
 )
 from netemu.node.kubelet.probeports import probed_ports, resolve_port
 from netemu.node.kubelet.states import states_of
@@ -98,3 +99,16 @@ def test_ports_of_probes_may_be_names() -> None:
     }
     assert probed_ports(container) == [81, 80]
     assert resolve_port(container, "none") is None
+
+
+def test_agnhost_porter_is_told_by_its_environment() -> None:
+    obj = pod({"image": "agnhost"})
+    standin = StandIn(program="porter", ports=(Port(port=80), Port(port=443)))
+    told = {"SERVE_PORT_80": "a", "SERVE_TLS_PORT_443": "b", "OTHER": "c"}
+    context = PodContext(node="n", log_directory="/logs")
+    spec = standin_spec(obj, states_of(obj)["c"], standin, told, context)
+    assert spec["identity"]["env"] == {"SERVE_PORT_80": "a", "SERVE_TLS_PORT_443": "b"}
+    assert [entry.get("tls") for entry in spec["ports"]] == [None, True]
+    assert "BEGIN CERTIFICATE" in spec["tls"] and "PRIVATE KEY" in spec["tls"]
+    del told["SERVE_TLS_PORT_443"]
+    assert "tls" not in standin_spec(obj, states_of(obj)["c"], standin, told, context)
