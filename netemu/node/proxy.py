@@ -19,6 +19,7 @@ from netemu.api.kind import Object
 from netemu.api.kinds.endpointslice import ENDPOINT_SLICES
 from netemu.api.kinds.node import NODES
 from netemu.api.kinds.service import SERVICES
+from netemu.api.kinds.servicecidr import SERVICE_CIDRS
 from netemu.client.events import EventRecorder
 from netemu.client.informer import Informer
 from netemu.client.protocol import ApiClient
@@ -42,7 +43,12 @@ from netemu.proxy.model import (
     service_of_slice,
     unusable_addresses,
 )
-from netemu.proxy.services import SharedDecisions, local_ready_addresses, seen_from
+from netemu.proxy.services import (
+    SharedDecisions,
+    local_ready_addresses,
+    seen_from,
+    service_ranges,
+)
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +147,8 @@ class NodeProxy:
             indexers={"service": lambda obj: [service_of_slice(obj)]},
         )
         self._nodes = Informer(client, NODES, fields=f"metadata.name={node_name}")
-        self._informers = (self._services, self._slices, self._nodes)
+        self._cidrs = Informer(client, SERVICE_CIDRS)
+        self._informers = (self._services, self._slices, self._nodes, self._cidrs)
         self._pending = _Pending()
         self._wake = asyncio.Event()
         self._syncing = asyncio.Lock()
@@ -156,6 +163,7 @@ class NodeProxy:
         self._services.on_change(self._service_changed)
         self._slices.on_change(self._slice_changed)
         self._nodes.on_change(self._node_changed)
+        self._cidrs.on_change(self._cidr_changed)
         for informer in self._informers:
             informer.on_progress(lambda revision: self._wake.set())
 
@@ -201,6 +209,10 @@ class NodeProxy:
     def _node_changed(self, old: Object | None, new: Object | None) -> None:
         # A kubelet's heartbeat changes nothing here; looking at the addresses costs a program.
         self._pending.node_changed |= _placed(old) != _placed(new)
+        self._wake.set()
+
+    def _cidr_changed(self, old: Object | None, new: Object | None) -> None:
+        self._pending.node_changed |= (old or {}).get("spec") != (new or {}).get("spec")
         self._wake.set()
 
     # --- the loop ---------------------------------------------------------------------------
@@ -314,8 +326,14 @@ class NodeProxy:
     async def _seen(self, node: Object | None, view: NodeView) -> NodeView:
         addresses = await proxymodes.observe_addresses(self._path, view.family)
         liberal = await observe_be_liberal(self._path)
-        view = replace(view, addresses=addresses, conntrack_be_liberal=liberal)
-        return seen_from(node, view)
+        configured = _of_family(self.options.service_cidrs, view.family)
+        view = replace(
+            view,
+            addresses=addresses,
+            conntrack_be_liberal=liberal,
+            service_cidrs=configured,
+        )
+        return service_ranges(seen_from(node, view), self._cidrs.objects.values())
 
     def _all_keys(self) -> set[str]:
         return set(self._services.objects)

@@ -6,8 +6,9 @@ does not depend on the node is even one value for all nodes, which the flat mode
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
 from netemu.api import meta
 from netemu.api.kind import Object
@@ -101,6 +102,21 @@ def seen_from(node: Object | None, view: NodeView) -> NodeView:
         address=own[0] if own else view.address,
         addresses=tuple(sorted({*view.addresses, *own})),
     )
+
+
+def service_ranges(view: NodeView, service_cidrs: Iterable[Object]) -> NodeView:
+    """`view` whose Service range is what it had and what the ServiceCIDRs add (KEP-1880).
+
+    Joined where they overlap: an nftables set takes no address twice.
+    """
+    added = (cidr for obj in service_cidrs for cidr in (obj.get("spec") or {}).get("cidrs") or ())
+    known = {ip_network(cidr) for cidr in (*view.service_cidrs, *added)}
+    joined: Iterable[IPv4Network | IPv6Network]
+    if view.family == 6:
+        joined = collapse_addresses(n for n in known if isinstance(n, IPv6Network))
+    else:
+        joined = collapse_addresses(n for n in known if isinstance(n, IPv4Network))
+    return replace(view, service_cidrs=tuple(str(n) for n in joined))
 
 
 def local_ready_addresses(ports: Sequence[Service]) -> int:

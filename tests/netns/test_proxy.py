@@ -20,6 +20,7 @@ from netemu.api.kinds import EVENTS
 from netemu.api.kinds.endpointslice import ENDPOINT_SLICES
 from netemu.api.kinds.node import NODES
 from netemu.api.kinds.service import SERVICES
+from netemu.api.kinds.servicecidr import SERVICE_CIDRS
 from netemu.apiserver.registry import key_of
 from netemu.apiserver.server import ApiServer
 from netemu.client.events import EventRecorder
@@ -189,6 +190,26 @@ async def test_rules_follow_the_api(path: str, mode: str) -> None:
         await here.client.delete(SERVICES, "web", "default")
         await here.apply()
         assert "10.96.0.20" not in await here.rules()
+
+
+@pytest.mark.parametrize("mode", ["nftables", "flat"])
+async def test_unallocated_addresses_follow_the_service_cidrs(path: str, mode: str) -> None:
+    async with cluster(path, mode) as here:
+        before = await here.rules()
+        assert "10.96.0.0/12" in before and "10.200.0.0/24" not in before
+        more = {
+            "apiVersion": "networking.k8s.io/v1",
+            "kind": "ServiceCIDR",
+            "metadata": {"name": "more"},
+            "spec": {"cidrs": ["10.200.0.0/24"]},
+        }
+        await here.client.create(SERVICE_CIDRS, more)
+        await here.client.barrier(timeout=60)
+        assert "10.200.0.0/24" in await here.rules()
+        await here.client.delete(SERVICE_CIDRS, "more")
+        await here.client.barrier(timeout=60)
+        after = await here.rules()
+        assert "10.96.0.0/12" in after and "10.200.0.0/24" not in after
 
 
 @pytest.mark.parametrize("mode", MODES)
