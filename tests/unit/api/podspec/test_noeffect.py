@@ -8,7 +8,12 @@ from netemu.api.podspec.noeffect import without_effect
 
 POD = {"containers": [{"name": "c", "image": "i"}]}
 TERM = {"topologyKey": "zone", "matchLabelKeys": ["a"]}
+LOCALHOST = {"type": "Localhost", "localhostProfile": "mine"}
 LIST = "requiredDuringSchedulingIgnoredDuringExecution"
+
+
+def of_container(**fields):
+    return {"containers": [{"name": "c", "image": "i", **fields}]}
 
 
 @pytest.mark.parametrize(
@@ -21,6 +26,33 @@ LIST = "requiredDuringSchedulingIgnoredDuringExecution"
             {"containers": [{"name": "c", "lifecycle": {"stopSignal": "SIGUSR1"}}]},
             ["containers[0].lifecycle.stopSignal"],
         ),
+        (
+            {"securityContext": {"seccompProfile": {"type": "RuntimeDefault"}, "fsGroup": 1}},
+            ["securityContext.seccompProfile"],
+        ),
+        (
+            {
+                "securityContext": {
+                    "fsGroupChangePolicy": "OnRootMismatch",
+                    "seLinuxOptions": {"level": "s0"},
+                }
+            },
+            ["securityContext.seLinuxOptions", "securityContext.fsGroupChangePolicy"],
+        ),
+        (of_container(securityContext={"procMount": "Default", "runAsUser": 1}), []),
+        (
+            of_container(securityContext={"procMount": "Unmasked", "appArmorProfile": LOCALHOST}),
+            [
+                "containers[0].securityContext.appArmorProfile",
+                "containers[0].securityContext.procMount",
+            ],
+        ),
+        (of_container(securityContext={"seccompProfile": {"type": "Unconfined"}}), []),
+        (
+            of_container(volumeMounts=[{"name": "v"}, {"mountPropagation": "Bidirectional"}]),
+            ["containers[0].volumeMounts[1].mountPropagation"],
+        ),
+        (of_container(resizePolicy=[{"resourceName": "cpu"}]), ["containers[0].resizePolicy"]),
         (
             {"affinity": {"podAffinity": {LIST: [TERM]}}},
             [f"affinity.podAffinity.{LIST}[0].matchLabelKeys"],
