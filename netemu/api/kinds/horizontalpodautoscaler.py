@@ -8,7 +8,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-from netemu.api import names
+from netemu.api import names, quantity
 from netemu.api.cells import AGE, NAME, at, integer
 from netemu.api.invalid import forbidden, invalid, not_supported, required
 from netemu.api.kind import Cause, Column, Kind, Object
@@ -140,6 +140,10 @@ def _check_rules(rules: Object, path: str) -> list[Cause]:
         causes.append(invalid(f"{path}.stabilizationWindowSeconds", window, message))
     if select is not None and select not in _SELECT:
         causes.append(not_supported(f"{path}.selectPolicy", select, _SELECT))
+    tolerance = rules.get("tolerance")
+    if tolerance is not None and quantity.parse(tolerance) < 0:
+        message = "must be greater than or equal to 0"
+        causes.append(invalid(f"{path}.tolerance", tolerance, message))
     if not rules.get("policies"):
         causes.append(required(f"{path}.policies", "must specify at least one Policy"))
     for index, policy in enumerate(rules.get("policies") or ()):

@@ -11,15 +11,44 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from netemu.api import quantity
 from netemu.api.amounts import amount, container_amounts
 from netemu.api.kind import Object
 from netemu.api.meta import is_deleting, name, seconds_of
 from netemu.controllers import podstate
 from netemu.controllers.autoscaling.metrics import ContainerUsage
 
-TOLERANCE = 0.1
 READINESS_DELAY = 30.0
 """Seconds after its start during which an unready pod's cpu says nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """How far usage may be off its target, as a share of it, before anything is scaled.
+
+    https://github.com/kubernetes/enhancements/issues/4951
+    """
+
+    up: float = 0.1
+    down: float = 0.1
+
+    @classmethod
+    def of(cls, spec: Mapping[str, Any]) -> Tolerance:
+        """What `spec.behavior` says; a tenth, as kube-controller-manager, where it does not."""
+        behavior = spec.get("behavior") or {}
+        given = {
+            field: float(quantity.parse(rules["tolerance"]))
+            for field, side in (("up", "scaleUp"), ("down", "scaleDown"))
+            if (rules := behavior.get(side) or {}).get("tolerance") is not None
+        }
+        return cls(**given)
+
+    def allows(self, ratio: float) -> bool:
+        """Whether usage / target is near enough to one."""
+        return 1 - self.down <= ratio <= 1 + self.up
+
+
+DEFAULT_TOLERANCE = Tolerance()
 
 
 class MetricError(Exception):
@@ -53,6 +82,7 @@ def propose(
     usage: Mapping[str, ContainerUsage],
     current: int,
     now: float,
+    tolerance: Tolerance = DEFAULT_TOLERANCE,
 ) -> Proposal:
     """What one entry of spec.metrics asks for; MetricError when it cannot be told."""
     source = {"Resource": "resource", "ContainerResource": "containerResource"}.get(metric["type"])
@@ -84,7 +114,7 @@ def propose(
     if container:
         entry["container"] = container
     return Proposal(
-        replicas=_replicas(found, weights, goal, current),
+        replicas=_replicas(found, weights, goal, current, tolerance),
         metric={"type": metric["type"], source: entry},
         what=what,
     )
@@ -149,10 +179,12 @@ def _share(used: Mapping[str, int], weights: Mapping[str, int]) -> float:
     return sum(used.values()) / weight if weight else 0.0
 
 
-def _replicas(found: _Sorted, weights: Mapping[str, int], goal: float, current: int) -> int:
+def _replicas(
+    found: _Sorted, weights: Mapping[str, int], goal: float, current: int, tolerance: Tolerance
+) -> int:
     ratio = _share(found.used, weights) / goal
     if not found.missing and not (found.unready and ratio > 1):
-        if abs(ratio - 1) <= TOLERANCE:
+        if tolerance.allows(ratio):
             return current
         return math.ceil(ratio * len(found.used))
     # Be careful with what is not known: it dampens a change in either direction.
@@ -163,7 +195,7 @@ def _replicas(found: _Sorted, weights: Mapping[str, int], goal: float, current: 
         used |= {name(pod): 0 for pod in found.unready}
     cautious = _share(used, weights) / goal
     reversed_ = (ratio < 1 < cautious) or (cautious < 1 < ratio)
-    if abs(cautious - 1) <= TOLERANCE or reversed_:
+    if tolerance.allows(cautious) or reversed_:
         return current
     wanted = math.ceil(cautious * len(used))
     if (cautious < 1 and wanted > current) or (cautious > 1 and wanted < current):

@@ -12,7 +12,7 @@ from netemu.api import kinds
 from netemu.api.kind import Object, Resource
 from netemu.api.meta import is_deleting, key, labels, namespace, timestamp
 from netemu.controllers.autoscaling.behavior import History, Limited, limit
-from netemu.controllers.autoscaling.calculate import MetricError, Proposal, propose
+from netemu.controllers.autoscaling.calculate import MetricError, Proposal, Tolerance, propose
 from netemu.controllers.autoscaling.metrics import NoMetrics, PodMetrics
 from netemu.controllers.conditions import Condition, with_condition
 from netemu.controllers.context import BY_NAMESPACE, ControllerContext
@@ -102,9 +102,10 @@ class HorizontalPodAutoscalerController(Controller):
         usage = await self._metrics.usage(space)
         proposals: list[Proposal] = []
         errors: list[MetricError] = []
+        tolerance = Tolerance.of(view.spec)
         for metric in view.spec.get("metrics") or _DEFAULT_METRICS:
             try:
-                proposals.append(propose(metric, pods, usage, current, view.now))
+                proposals.append(propose(metric, pods, usage, current, view.now, tolerance))
             except MetricError as error:
                 errors.append(error)
         best = max(proposals, key=lambda found: found.replicas, default=None)

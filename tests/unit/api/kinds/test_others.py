@@ -328,6 +328,13 @@ def test_autoscalers() -> None:
     )
     bad = autoscaler(metrics=[{"type": "Pods"}])
     assert problems(HORIZONTAL_POD_AUTOSCALERS, bad)[0][0] == "spec.metrics[0].pods"
+    eager = autoscaler(behavior={"scaleUp": {"tolerance": "-10m"}})
+    assert problems(HORIZONTAL_POD_AUTOSCALERS, eager) == [
+        (
+            "spec.behavior.scaleUp.tolerance",
+            'Invalid value: "-10m": must be greater than or equal to 0',
+        )
+    ]
     shown = cells(HORIZONTAL_POD_AUTOSCALERS, autoscaler())
     assert shown[1:6] == ["Deployment/d", "cpu: <unknown>/80%", "1", 5, 0]
 

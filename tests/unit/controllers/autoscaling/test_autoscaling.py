@@ -8,7 +8,7 @@ import pytest
 
 from netemu.api import kinds
 from netemu.controllers.autoscaling.behavior import History, limit
-from netemu.controllers.autoscaling.calculate import MetricError, propose
+from netemu.controllers.autoscaling.calculate import MetricError, Tolerance, propose
 from netemu.controllers.autoscaling.controller import HorizontalPodAutoscalerController
 
 CPU50 = {
@@ -42,6 +42,23 @@ def test_replicas_for_usage(usage, expected):
     pods = [pod(f"p{i}") for i in range(len(usage))]
     figures = {f"p{i}": {"c": {"cpu": value}} for i, value in enumerate(usage) if value is not None}
     assert propose(CPU50, pods, figures, len(pods), 0.0).replicas == expected
+
+
+@pytest.mark.parametrize(
+    ("used", "expected"), [(54, 2), (64, 2), (68, 3), (46, 2), (24, 1), (26, 2)]
+)
+def test_each_direction_may_have_its_own_tolerance(used, expected):
+    behavior = {"scaleUp": {"tolerance": "300m"}, "scaleDown": {"tolerance": "0.5"}}
+    pods, figures = [pod("a"), pod("b")], {name: {"c": {"cpu": used}} for name in "ab"}
+    tolerance = Tolerance.of({"behavior": behavior})
+    assert propose(CPU50, pods, figures, 2, 0.0, tolerance).replicas == expected
+
+
+def test_no_tolerance_is_one_too():
+    figures = {"a": {"c": {"cpu": 51}}}
+    assert propose(CPU50, [pod("a")], figures, 1, 0.0).replicas == 1
+    exact = Tolerance.of({"behavior": {"scaleUp": {"tolerance": "0"}}})
+    assert propose(CPU50, [pod("a")], figures, 1, 0.0, exact).replicas == 2
 
 
 def test_a_pod_without_a_request_has_no_utilisation():
