@@ -70,3 +70,33 @@ async def test_a_pod_that_fills_its_volume_is_evicted(cluster: Any) -> None:
     conditions = {each["type"]: each for each in pod["status"]["conditions"]}
     assert conditions["DisruptionTarget"]["reason"] == "TerminationByKubelet"
     assert kubelets.is_ready(cluster.pods.get("default/good"))
+
+
+async def test_a_volume_in_memory_is_as_large_as_its_limit(cluster: Any) -> None:
+    own = {"name": "v", "mountPath": "/v"}
+    sub = {"name": "v", "mountPath": "/sub", "subPath": "a/b"}
+    volumes = [{"name": "v", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}]
+    both = [sh("sleep 1000", volumeMounts=[own, sub]), sh("sleep 1000", volumeMounts=[own])]
+    await cluster.create("p", *both, volumes=volumes, securityContext={"fsGroup": 4242})
+    await cluster.ready("p")
+    script = "df -k /v | tail -n 1 | awk '{print $2}'; stat -c '%a %g' /v; echo one > /sub/x"
+    assert await cluster.run("p", "sh", "-c", script) == (0, "1024\n2777 4242\n")
+    fill = "rm -f /v/file; head -c 3000000 /dev/zero > /v/file; cat /v/a/b/x"
+    code, output = await cluster.run("p", "sh", "-c", fill, container="c1")
+    assert "No space left on device" in output
+    assert (code, output.splitlines()[-1]) == (0, "one")
+    mounted = {point for pid in _processes(cluster) for point in _volumes_mounted_in(pid)}
+    assert len(mounted) == 1
+    assert not _volumes_mounted_in("self")
+    await cluster.delete("p")  # the kernel takes the mount away with its directory
+    assert not any(_volumes_mounted_in(pid) for pid in _processes(cluster))
+
+
+def _processes(cluster: Any) -> list[str]:
+    """What lives as long as the node: the holder of namespaces and the supervisor."""
+    return [str(e["pid"]) for e in cluster.network.ledger.entries() if e.kind == "process"]
+
+
+def _volumes_mounted_in(pid: str) -> list[str]:
+    points = [line.split()[1] for line in Path(f"/proc/{pid}/mounts").read_text().splitlines()]
+    return [point for point in points if "/volumes/" in point]

@@ -119,7 +119,7 @@ async def _clean_up(worker: PodWorker) -> None:
     if not worker.gone and _someone_waits_for_its_result(worker):
         await worker.write_status()
     await release(worker)
-    await worker.volumes.remove(worker)
+    await worker.volumes.remove()
     shutil.rmtree(worker.log_directory, ignore_errors=True)
     if worker.gone:
         return

@@ -1,6 +1,7 @@
 """Evicting pods that outgrow what they were given on disk: emptyDir.sizeLimit.
 
-As the kubelet's eviction manager does, looked at every ten seconds, whatever the medium.
+As the kubelet's eviction manager does, looked at every ten seconds. One in memory cannot outgrow
+its limit: that is the size of its tmpfs, and whoever writes more hears so.
 https://kubernetes.io/docs/concepts/scheduling-eviction/node-pressure-eviction/
 """
 

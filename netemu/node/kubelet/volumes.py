@@ -1,7 +1,9 @@
 """A pod's volumes: prepared before its containers start, bound into each that mounts them.
 
 Contents from the API and memory-backed emptyDirs live below the node's run directory (a tmpfs),
-other emptyDirs below the cluster's data directory; both go with the pod.
+other emptyDirs below the cluster's data directory; both go with the pod. A memory-backed emptyDir
+with a size limit gets a tmpfs of that size, which the supervisor mounts in its own namespace: the
+machine's mounts stay as they are, and the kernel takes it away with the directory.
 
 https://kubernetes.io/docs/concepts/storage/volumes/
 """
@@ -17,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from netemu.api import meta
+from netemu.api import meta, quantity
 from netemu.api.kind import Object
 from netemu.api.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 from netemu.config import ClusterConfig
@@ -44,6 +46,8 @@ class PodVolumes:
         """Where each volume is, by its name."""
         self._signatures: dict[str, list[Any]] = {}
         """What the files of a volume were made from, by the volume's name."""
+        self._sizes: dict[str, int] = {}
+        """Bytes that a volume in memory may hold, by its name."""
         self._later: list[Object] = []
         """Volumes that are filled when somebody looks: see `defer_tokens`."""
         self.defer_tokens = False
@@ -99,6 +103,9 @@ class PodVolumes:
             return await _claimed(worker, name, f"{meta.name(worker.pod)}-{name}")
         if volume.get("emptyDir") is not None:
             memory = volume["emptyDir"].get("medium") == "Memory"
+            limit = int(quantity.parse(volume["emptyDir"].get("sizeLimit") or 0))
+            if memory and limit > 0:
+                self._sizes[name] = limit
             return _empty((self._quick if memory else self._lasting) / name, group)
         kind = next((key for key in volume if key != "name"), "volume")
         raise VolumeError(name, f"volumes of type {kind} need a driver that is not here")
@@ -110,7 +117,7 @@ class PodVolumes:
             path = self.paths.get(mount["name"])
             if path is None:
                 raise VolumeError(mount["name"], "no such volume in the pod")
-            entry = {"source": _below(path, mount, environment), "target": mount["mountPath"]}
+            entry = {"target": mount["mountPath"], **self._source(path, mount, environment)}
             if mount.get("readOnly"):
                 entry["readonly"] = True
             if any(volume["name"] == mount["name"] for volume in self._later):
@@ -119,9 +126,16 @@ class PodVolumes:
         mounts.sort(key=lambda mount: str(mount["target"]).count("/"))
         return mounts
 
+    def _source(self, path: Path, mount: Object, environment: Mapping[str, str]) -> Object:
+        sub = _sub_path(mount, environment)
+        size = self._sizes.get(mount["name"])
+        if size is None:
+            return {"source": _below(path, sub)}
+        return {"source": str(path), "size": size, "sub": sub}
+
     def termination_file(self, worker: PodWorker, state: ContainerState) -> Object:
         """The file in which a container may leave its last words, as a mount."""
-        path = self._message_path(worker, state)
+        path = _message_path(worker, state)
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch(0o666)
         path.chmod(0o666)
@@ -132,7 +146,7 @@ class PodVolumes:
         """A container's last words; from its log when it failed and asked for that."""
         if state.runtime != PROCESS:
             return ""
-        path = self._message_path(worker, state)
+        path = _message_path(worker, state)
         try:
             with path.open("rb") as file:
                 words = file.read(_MOST_MESSAGE)
@@ -144,14 +158,15 @@ class PodVolumes:
             words = _end_of_log(Path(worker.log_path(state)))
         return words.decode("utf-8", "replace")
 
-    def _message_path(self, worker: PodWorker, state: ContainerState) -> Path:
-        return Path(worker.log_path(state)).with_suffix(".message")
-
-    async def remove(self, worker: PodWorker) -> None:
+    async def remove(self) -> None:
         """Delete what is the pod's own."""
         for path in self._own:
             if path.exists():
                 await asyncio.to_thread(shutil.rmtree, path, True)
+
+
+def _message_path(worker: PodWorker, state: ContainerState) -> Path:
+    return Path(worker.log_path(state)).with_suffix(".message")
 
 
 def own_directories(config: ClusterConfig, node: str, uid: str) -> tuple[Path, Path]:
@@ -167,17 +182,22 @@ def _empty(path: Path, group: int | None) -> Path:
     return path
 
 
-def _below(path: Path, mount: Object, environment: Mapping[str, str]) -> str:
-    """The volume, or what `subPath` names in it: never anything outside."""
-    sub = mount.get("subPath") or ""
+def _sub_path(mount: Object, environment: Mapping[str, str]) -> str:
+    """What `subPath` or `subPathExpr` name in the volume; empty for all of it."""
+    sub: str = mount.get("subPath") or ""
     if mount.get("subPathExpr"):
         sub = expand_sub_path(mount["subPathExpr"], environment)
-    if not sub:
-        return str(path)
     if sub.startswith("/"):
         raise SubPathError(f"error SubPath `{sub}` must not be an absolute path")
     if ".." in sub.split("/"):
         raise SubPathError(f"unable to provision SubPath `{sub}`: must not contain '..'")
+    return sub
+
+
+def _below(path: Path, sub: str) -> str:
+    """Where `sub` is in the volume, made when it is not there: never anything outside."""
+    if not sub:
+        return str(path)
     target = inside(str(path), sub)
     if not os.path.lexists(target):
         os.makedirs(target, mode=0o755, exist_ok=True)

@@ -13,7 +13,7 @@ import os
 import signal
 import time
 
-from netemu.node.supervisor import cgroups, records, usage
+from netemu.node.supervisor import cgroups, records, usage, view
 from netemu.node.supervisor.connection import Connection, Server
 from netemu.node.supervisor.loop import Loop
 from netemu.node.supervisor.output import Output
@@ -220,6 +220,7 @@ class Supervisor:
         container.cgroups = self._groups.create(container.id, limits)
         target = self._containers.get(spec.get("pids_of") or "")
         pids = target.pid if target and target.state in _ALIVE else pod.pause
+        view.limit_volumes(spec)
         started = self._starter.container(spec, pod, container.cgroups, pids)
         container.pid = started.pid
         container.stdin, container.terminal = started.stdin, started.terminal

@@ -246,6 +246,23 @@ def _mount_kernel_files(base: Base, root: str, privileged: bool) -> None:
     kernel.mount("tmpfs", f"{root}/dev/shm", "tmpfs", safe, "mode=1777,size=64m")
 
 
+def limit_volumes(spec: Message) -> None:
+    """Put a tmpfs of its size over each volume in memory that has one and lacks it yet.
+
+    Called in the supervisor's own namespace, so that all containers of the pod find the same.
+    Nobody unmounts it: that is what the kernel does where a mounted directory is removed from
+    another namespace, https://lwn.net/Articles/570338/.
+    """
+    for volume in spec.get("mounts") or ():
+        if "size" not in volume or os.path.ismount(volume["source"]):
+            continue
+        there = os.stat(volume["source"])
+        options = f"size={volume['size']},mode={there.st_mode & 0o7777:o},gid={there.st_gid}"
+        kernel.mount(
+            "tmpfs", volume["source"], "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options
+        )
+
+
 def _mount_volume(volume: Message, root: str) -> None:
     """Bind a file or directory of the node, or a new tmpfs, into the container."""
     source, target = volume.get("source", ""), inside(root, volume["target"])
@@ -253,7 +270,9 @@ def _mount_volume(volume: Message, root: str) -> None:
         os.makedirs(target, exist_ok=True)
         kernel.mount("tmpfs", target, "tmpfs", options=volume.get("options", ""))
         return
-    if volume.get("make"):
+    if volume.get("sub"):
+        source = inside(source, volume["sub"])
+    if volume.get("make") or volume.get("sub"):
         os.makedirs(source, exist_ok=True)
     if os.path.isdir(source):
         os.makedirs(target, exist_ok=True)

@@ -3,13 +3,13 @@ from pathlib import Path
 import pytest
 
 from netemu.node.kubelet.volumefiles import SubPathError
-from netemu.node.kubelet.volumes import _below, expand_sub_path
+from netemu.node.kubelet.volumes import _below, _sub_path, expand_sub_path
 
 ENVIRONMENT = {"POD": "web-0", "UP": "../../etc", "ROOT": "/etc"}
 
 
 def below(path: Path, **mount: str) -> str:
-    return _below(path, {"name": "v", "mountPath": "/v", **mount}, ENVIRONMENT)
+    return _below(path, _sub_path({"name": "v", "mountPath": "/v", **mount}, ENVIRONMENT))
 
 
 def test_a_sub_path_expression_uses_the_containers_variables(tmp_path: Path) -> None:
