@@ -13,13 +13,10 @@ https://coredns.io/plugins/kubernetes/, the answers as of CoreDNS 1.13
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from netemu.dns import wire
 from netemu.dns.corefile import Line
+from netemu.dns.kube import answers, options
 from netemu.dns.kube.lookup import (
-    DISABLED,
-    INSECURE,
     VERIFIED,
     Asked,
     Item,
@@ -30,22 +27,11 @@ from netemu.dns.kube.lookup import (
     reverse,
     reverse_address,
 )
-from netemu.dns.kube.objects import NO_PORT
 from netemu.dns.kube.store import SOA, Wanted
-from netemu.dns.kube.transfer import contents, name_of
+from netemu.dns.kube.transfer import contents
 from netemu.dns.message import LASTING, ONCE, Query, Reply
-from netemu.dns.plugin import (
-    Block,
-    Fall,
-    Plugin,
-    duration_of,
-    fall_of,
-    match,
-    number_of,
-    one_arg,
-    zones_of,
-)
-from netemu.dns.records import Record, address, cname, soa, srv, txt
+from netemu.dns.plugin import Block, Plugin, match, zones_of
+from netemu.dns.records import Record, address, cname, txt
 
 VERSION = b"1.1.0"
 VERSION_TTL = 28800
@@ -58,18 +44,22 @@ MAX_CHAIN = 8
 class Kubernetes(Plugin):
     name = "kubernetes"
 
-    def __init__(self, block: Block, zones: tuple[bytes, ...]) -> None:
+    def __init__(
+        self,
+        block: Block,
+        zones: tuple[bytes, ...],
+        said: options.Options,
+        view: View,
+        imports: View | None,
+    ) -> None:
         self.zones = frozenset(zones)
         forward = [z for z in zones if not z.endswith(b"\x04arpa\0")]
         self.primary = (forward or list(zones))[0]
         self.runtime = block.runtime
         self.block = block
-        self.ttl = 5
-        self.fall = Fall()
-        self.patience = 5.0
-        self.view: View
-        self.imports: View | None = None
-        self.import_zones: tuple[bytes, ...] = ()
+        self.ttl, self.fall, self.patience = said.ttl, said.fall, said.patience
+        self.view, self.imports = view, imports
+        self.import_zones = said.import_zones
 
     def ready(self) -> bool:
         views = (self.view, self.imports) if self.imports is not None else (self.view,)
@@ -147,7 +137,9 @@ class Kubernetes(Plugin):
         if items is None:
             return False
         if qtype == wire.SRV:
-            self._services(query, zone, items, reply)
+            found, glue = answers.services(query, zone, self.ttl, items)
+            reply.answer += found
+            reply.additional += glue
         elif qtype == wire.CNAME and items and items[0].target:
             reply.answer.append(cname(query.asked, self.ttl, items[0].target))
         return True
@@ -168,9 +160,8 @@ class Kubernetes(Plugin):
     ) -> bool:
         if items is None:
             return False
-        size = 4 if query.qtype == wire.A else 16
-        for packed in dict.fromkeys(item.address for item in items if len(item.address) == size):
-            reply.answer.append(address(query.asked, self.ttl, packed))
+        found = (item.address for item in items)
+        reply.answer += answers.addresses(query, self.ttl, found)
         for item in items:
             if item.target:
                 await self._follow(query, zone, item.target, reply, tags, chain)
@@ -207,22 +198,6 @@ class Kubernetes(Plugin):
         reply.answer += [link, *further.answer]
         reply.truncated = reply.truncated or further.truncated
 
-    def _services(self, query: Query, zone: bytes, items: list[Item], reply: Reply) -> None:
-        items = [item for item in items if not item.target]
-        weight = max(1, 100 // len(items)) if items else 0
-        answers: dict[Record, None] = {}
-        glue: dict[Record, None] = {}
-        for item in items:
-            if item.port == NO_PORT:
-                continue
-            target = name_of(item.labels, zone)
-            if target is None:
-                continue
-            answers[srv(query.asked, self.ttl, weight, item.port, target)] = None
-            glue[address(target, self.ttl, item.address)] = None
-        reply.answer += answers
-        reply.additional += glue
-
     def _pointers(
         self, query: Query, zone: bytes, asked: Asked | None, reply: Reply, tags: list[object]
     ) -> bool:
@@ -232,10 +207,7 @@ class Kubernetes(Plugin):
             return self._items(zone, asked) is not None
         tags.append(packed)
         names = reverse(self.view, packed)
-        for name in names:
-            target = name_of(name, self.primary)
-            if target is not None:
-                reply.answer.append(Record(query.asked, wire.PTR, self.ttl, target))
+        reply.answer += answers.pointers(query, self.primary, self.ttl, names)
         return bool(reply.answer)
 
     def _text(
@@ -256,152 +228,30 @@ class Kubernetes(Plugin):
                 reply.answer.append(Record(query.asked, wire.NS, self.ttl, target))
             reply.additional += [address(target, self.ttl, packed) for target, packed in found]
             return
-        size = 4 if query.qtype == wire.A else 16
-        for packed in dict.fromkeys(packed for _, packed in found if len(packed) == size):
-            reply.answer.append(address(query.asked, self.ttl, packed))
+        reply.answer += answers.addresses(query, self.ttl, (packed for _, packed in found))
 
     def _ns(self, zone: bytes) -> list[tuple[bytes, bytes]]:
-        """(name, address) of the Services that lead to this server, else of `ns.dns.<zone>`."""
-        found: list[tuple[bytes, bytes]] = []
-        store = self.view.store
-        for local in self.runtime.local_addresses():
-            for slice_ in store.by_endpoint.get(local):
-                service = store.services.get(slice_.service)
-                if service is not None and service.addresses:
-                    space, _, name = service.key.partition("/")
-                    target = wire.join((name.encode(), space.encode(), b"svc"), zone)
-                    found += [(target, packed) for packed in service.addresses]
-        default = wire.join((b"ns", b"dns"), zone)
-        return found or [(default, local) for local in self.runtime.local_addresses()]
+        return answers.name_servers(self.view.store, zone, self.runtime.local_addresses())
 
     def _soa(self, zone: bytes, ttl: int) -> Record:
-        return soa(
-            zone,
-            ttl,
-            primary=wire.join((b"ns", b"dns"), zone),
-            mailbox=wire.join((b"hostmaster",), zone),
-            serial=self._view(zone).store.serial,
-            minimum=self.ttl,
-        )
+        return answers.authority(self._view(zone).store, zone, ttl, self.ttl)
 
 
 def setup(line: Line, block: Block) -> Plugin:
     zones = zones_of(line, line.args) or block.zones
-    plugin = Kubernetes(block, zones)
-    state = _Settings(plugin)
-    for option in line.body:
-        handler = _OPTIONS.get(option.name)
-        if handler is None:
-            option.fail(f"is not an option of kubernetes; there are {', '.join(sorted(_OPTIONS))}")
-        handler(option, state)
-    if state.namespaces and state.namespace_labels:
-        line.fail("namespaces and namespace_labels exclude each other")
-    wanted = Wanted(state.pods == VERIFIED, state.pod_names, state.labels, state.namespace_labels)
-    if plugin.import_zones:
-        if not set(plugin.import_zones) <= plugin.zones:
+    said = options.read(line)
+    namespaces = frozenset(said.namespaces)
+    imports = None
+    if said.import_zones:
+        if not set(said.import_zones) <= set(zones):
             line.fail("a zone of multicluster must be a zone of the plugin as well")
-        imports = block.runtime.store(Wanted(imports=True))
-        plugin.imports = View(store=imports, namespaces=frozenset(state.namespaces))
-    plugin.view = View(
+        imports = View(store=block.runtime.store(Wanted(imports=True)), namespaces=namespaces)
+    wanted = Wanted(said.pods == VERIFIED, said.pod_names, said.labels, said.namespace_labels)
+    view = View(
         store=block.runtime.store(wanted),
-        pods=state.pods,
-        namespaces=frozenset(state.namespaces),
-        ignore_empty=state.ignore_empty,
-        endpoints=state.endpoints,
+        pods=said.pods,
+        namespaces=namespaces,
+        ignore_empty=said.ignore_empty,
+        endpoints=said.endpoints,
     )
-    return plugin
-
-
-class _Settings:
-    """What the options said, until the view is made of it."""
-
-    def __init__(self, plugin: Kubernetes) -> None:
-        self.plugin = plugin
-        self.pods = DISABLED
-        self.pod_names = False
-        self.labels = ""
-        self.namespace_labels = ""
-        self.namespaces: list[str] = []
-        self.ignore_empty = False
-        self.endpoints = True
-
-
-def _pods(line: Line, state: _Settings) -> None:
-    state.pods = one_arg(line)
-    if state.pods not in (DISABLED, INSECURE, VERIFIED):
-        line.fail(f"{state.pods!r} is not one of disabled, insecure, verified")
-
-
-def _ttl(line: Line, state: _Settings) -> None:
-    state.plugin.ttl = number_of(line, one_arg(line), 0, 3600)
-
-
-def _namespaces(line: Line, state: _Settings) -> None:
-    if not line.args:
-        line.fail("needs the name of a namespace")
-    state.namespaces += line.args
-
-
-def _ignore(line: Line, state: _Settings) -> None:
-    if one_arg(line) != "empty_service":
-        line.fail("the only thing to ignore is empty_service")
-    state.ignore_empty = True
-
-
-def _labels(line: Line, state: _Settings) -> None:
-    if not line.args:
-        line.fail("needs a label selector")
-    state.labels = " ".join(line.args)
-
-
-def _namespace_labels(line: Line, state: _Settings) -> None:
-    if not line.args:
-        line.fail("needs a label selector")
-    state.namespace_labels = " ".join(line.args)
-
-
-def _fallthrough(line: Line, state: _Settings) -> None:
-    state.plugin.fall = fall_of(line)
-
-
-def _startup(line: Line, state: _Settings) -> None:
-    state.plugin.patience = duration_of(line, one_arg(line))
-
-
-def _pod_names(line: Line, state: _Settings) -> None:
-    state.pod_names = True
-
-
-def _no_endpoints(line: Line, state: _Settings) -> None:
-    state.endpoints = False
-
-
-def _multicluster(line: Line, state: _Settings) -> None:
-    if not line.args:
-        line.fail("needs a zone")
-    state.plugin.import_zones = zones_of(line, line.args)
-
-
-def _given(line: Line, state: _Settings) -> None:
-    """Where the API is: the command line says it."""
-
-
-_OPTIONS: dict[str, Callable[[Line, _Settings], None]] = {
-    "pods": _pods,
-    "ttl": _ttl,
-    "namespaces": _namespaces,
-    "ignore": _ignore,
-    "labels": _labels,
-    "namespace_labels": _namespace_labels,
-    "fallthrough": _fallthrough,
-    "startup_timeout": _startup,
-    "endpoint_pod_names": _pod_names,
-    "noendpoints": _no_endpoints,
-    "multicluster": _multicluster,
-    "endpoint": _given,
-    "tls": _given,
-    "kubeconfig": _given,
-    "apiserver_qps": _given,
-    "apiserver_burst": _given,
-    "apiserver_max_inflight": _given,
-}
+    return Kubernetes(block, zones, said, view, imports)
