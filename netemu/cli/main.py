@@ -67,7 +67,7 @@ SECTIONS = {
         "pingall": Entry("pingall:pingall", "Ping all pairs; a matrix of who reaches whom."),
         "rules": Entry("rules:rules", "The proxy's rules in a node, all or one Service's."),
         "explain": Entry("explain:explain", "Follow one packet: which rule, from which object."),
-        "dns": Entry("dns:dns", "Look names up as a pod would."),
+        "dns": Entry("dns.command:dns", "Look names up as a pod would."),
     },
 }
 

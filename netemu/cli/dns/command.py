@@ -1,9 +1,11 @@
-"""`netemu dns`: serve names from files, look them up as a pod would, say what makes them."""
+"""The commands of `netemu dns`.
+
+https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/
+"""
 
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Sequence
 from ipaddress import ip_address
 from pathlib import Path
@@ -11,17 +13,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netemu.cli.failures import CommandFailed, RootNeeded
 from netemu.cli.lazy import Group
 from netemu.cli.session import Command, ObjectCommand, Session, pass_session
 
 if TYPE_CHECKING:
     from netemu.api.kind import Object
-    from netemu.dns.asking import Open
-    from netemu.dns.stub import Resolver, Walk
 
-DOMAIN = "cluster.local"
-KINDS = {
+_KINDS = {
     "Namespace": "/api/v1/namespaces",
     "Service": "/api/v1/services",
     "Pod": "/api/v1/pods",
@@ -119,6 +117,8 @@ def query(
     """
     from dataclasses import replace
 
+    from netemu.cli.dns import answers
+    from netemu.cli.dns.resolver import find_resolver
     from netemu.dns import wire
     from netemu.dns.asking import Asker
     from netemu.dns.stub import walk
@@ -130,15 +130,15 @@ def query(
         wire.from_text(name)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    resolver, open_, port = _resolver(session, source, nameserver, domain)
+    resolver, open_, port = find_resolver(session, source, nameserver, domain)
     if ndots is not None:
         resolver = replace(resolver, ndots=ndots)
     asker = Asker(resolver, open_, port=port, tcp=tcp, parallel=model == "musl")
     done = walk(model, name, types, resolver, asker.ask)
     if output == "json":
-        print(json.dumps(_as_json(done), indent=2))
+        print(json.dumps(answers.as_json(done), indent=2))
     else:
-        _print(done, model, resolver)
+        print("\n".join(answers.render(done, model, resolver)))
     return 0 if done.found else 1
 
 
@@ -164,6 +164,7 @@ def explain_(
     session: Session, /, name: str, objects: tuple[Path, ...], domain: str, pods: str
 ) -> int:
     """Say which object makes NAME exist, or which missing one would. Exit code 1 for NXDOMAIN."""
+    from netemu.cli.dns.resolver import DOMAIN, cluster_domain
     from netemu.dns import wire
     from netemu.dns.explain import explain
 
@@ -171,7 +172,7 @@ def explain_(
         wire.from_text(name)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    domain = domain or (DOMAIN if objects else _cluster_domain(session))
+    domain = domain or (DOMAIN if objects else cluster_domain(session))
     found = explain(_pointer(name), _objects(session, objects), domain=domain, pods=pods)
     state = {True: "exists", None: "exists without records, or is not ours", False: "NXDOMAIN"}
     print(f"{found.name}  {state[found.exists]}")
@@ -195,132 +196,6 @@ def _objects(session: Session, paths: Sequence[Path]) -> list[Object]:
         return [obj for path in paths for obj in read_objects(path)]
     return [
         {"kind": kind, **item}
-        for kind, path in KINDS.items()
+        for kind, path in _KINDS.items()
         for item in session.api.get(path).get("items") or ()
     ]
-
-
-def _resolver(
-    session: Session, source: str, nameserver: str, domain: str
-) -> tuple[Resolver, Open, int]:
-    """Which resolv.conf, how to open sockets, and the servers' port."""
-    from netemu.dns.plugin import split_address
-    from netemu.dns.stub import Resolver
-
-    if not nameserver and not source:
-        raise click.UsageError("say where to ask: --from POD, or -s ADDR[:PORT]")
-    space, domain = session.namespace, domain or (_cluster_domain(session) if source else DOMAIN)
-    searches = (f"{space}.svc.{domain}", f"svc.{domain}", domain)
-    if nameserver:
-        try:
-            host, port = split_address(nameserver, 53)
-        except ValueError as error:
-            raise click.BadParameter(str(error), param_hint="--nameserver") from None
-        resolver = Resolver(nameservers=(host,), searches=searches, ndots=5)
-        return resolver, _opener(session, source) if source else socket.socket, port
-    return _of_pod(session, source, searches), _opener(session, source), 53
-
-
-def _of_pod(session: Session, source: str, searches: tuple[str, ...]) -> Resolver:
-    """The resolv.conf that the kubelet gave the pod; a machine has the cluster's servers."""
-    from netemu.cli.podtargets import one_pod
-    from netemu.dns.stub import Resolver
-    from netemu.node.kubelet.dnsconfig import ResolverFile, compile_resolver
-
-    space, slash, name = source.rpartition("/")
-    if space in ("node", "nodes", "no", "host", "hosts"):
-        service = session.api.get("/api/v1/namespaces/kube-system/services/kube-dns")
-        return Resolver(nameservers=(service["spec"]["clusterIP"],), searches=searches, ndots=5)
-    if slash and space not in ("pod", "pods", "po"):
-        pod = session.api.get(f"/api/v1/namespaces/{space}/pods/{name}")
-    else:
-        pod = one_pod(session, source)
-    host = ResolverFile(tuple(_api_addresses(session)))
-    kubelet = session.api.get(f"/api/v1/nodes/{pod['spec']['nodeName']}/proxy/configz")
-    servers = kubelet["kubeletconfig"]["clusterDNS"]
-    file = compile_resolver(pod, host, cluster_dns=servers, domain=searches[-1]).file
-    if not file.nameservers:
-        raise CommandFailed(f"pod {source} has no name server in its resolv.conf")
-    return Resolver.with_options(file.nameservers, file.searches, file.options)
-
-
-def _api_addresses(session: Session) -> list[str]:
-    """The machine's end of the underlay: it has the API server, and the relay that nodes ask."""
-    path = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes"
-    return [each["addresses"][0] for each in session.api.get(path)["endpoints"]]
-
-
-def _cluster_domain(session: Session) -> str:
-    """The first zone of `kubernetes` in the cluster's Corefile."""
-    import re
-
-    from netemu.errors import ApiError
-
-    try:
-        config = session.api.get("/api/v1/namespaces/kube-system/configmaps/coredns")
-    except ApiError as error:
-        if error.reason != "NotFound":
-            raise
-        return DOMAIN
-    text = (config.get("data") or {}).get("Corefile", "")
-    found = re.search(r"^\s*kubernetes[ \t]+([^\s{]+)", text, re.MULTILINE)
-    return found[1].rstrip(".") if found else DOMAIN
-
-
-def _opener(session: Session, source: str) -> Open:
-    import os
-
-    from netemu.cli.peers import find_peer
-    from netemu.node import netns
-
-    if os.geteuid() != 0:
-        raise RootNeeded("asking from another network")
-    path = find_peer(session, source).netns
-    return lambda family, kind: netns.socket_in(path, family, kind)
-
-
-def _print(done: Walk, model: str, resolver: Resolver) -> None:
-    from netemu.dns import wire
-
-    print(
-        f"{model}: nameserver {' '.join(resolver.nameservers)}"
-        f" search {' '.join(resolver.searches) or '-'} ndots:{resolver.ndots}"
-    )
-    width = max(len(step.name) for step in done.steps)
-    for step in done.steps:
-        for outcome in step.outcomes:
-            data = " ".join((*outcome.aliases, *outcome.addresses))
-            print(
-                f"{step.name:{width}} {wire.type_name(outcome.qtype):5} {outcome.verdict:9}"
-                f" {outcome.seconds * 1e3:8.2f} ms  {data}".rstrip()
-            )
-        print(f"  {step.why}")
-    print(f"{done.queries} queries, {'found' if done.found else done.error}")
-
-
-def _as_json(done: Walk) -> dict[str, object]:
-    from netemu.dns import wire
-
-    return {
-        "found": [address for outcome in done.found for address in outcome.addresses],
-        "error": done.error,
-        "queries": done.queries,
-        "steps": [
-            {
-                "name": step.name,
-                "why": step.why,
-                "outcomes": [
-                    {
-                        "type": wire.type_name(outcome.qtype),
-                        "verdict": outcome.verdict,
-                        "server": outcome.server,
-                        "seconds": round(outcome.seconds, 6),
-                        "aliases": list(outcome.aliases),
-                        "data": list(outcome.addresses),
-                    }
-                    for outcome in step.outcomes
-                ],
-            }
-            for step in done.steps
-        ],
-    }

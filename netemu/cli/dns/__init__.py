@@ -1,0 +1,1 @@
+"""`netemu dns`: serve names from files, look them up as a pod would, say what makes them."""
