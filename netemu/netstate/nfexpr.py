@@ -14,6 +14,7 @@ from ipaddress import collapse_addresses, ip_network
 
 from netemu.netstate import nftrule as rule
 from netemu.netstate.address import packed
+from netemu.netstate.nftparse import parse
 
 _VERDICT_CODES = {"accept": 1, "drop": 0, "jump": -3, "goto": -4, "return": -5}
 _PROTOCOLS = {"tcp": 6, "udp": 17, "sctp": 132}
@@ -303,7 +304,7 @@ def encode_rule(
     text: str, family: str, next_id: Callable[[], int]
 ) -> tuple[bytes, list[AnonymousSet], str]:
     """(expressions, sets to send first, comment) of a rule."""
-    parsed = rule.parse(text)
+    parsed = parse(text)
     encoder = _Encoder(family, next_id)
     expressions = b"".join(encoder.operation(operation) for operation in parsed.operations)
     return expressions, encoder.sets, parsed.comment

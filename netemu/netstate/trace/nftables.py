@@ -1,4 +1,4 @@
-"""The nftables evaluator: walks a table's chains with the parsed rules of `netstate.nftrule`."""
+"""The nftables evaluator: walks a table's chains, their rules parsed by `netstate.nftparse`."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from netemu.netstate import nftrule as rule
 from netemu.netstate.nftables import Table
+from netemu.netstate.nftparse import parse
 from netemu.netstate.packet import is_in
 from netemu.netstate.trace.walk import ACCEPT, CONTINUE, DROP, REJECT, RETURN, BaseChain, Walk
 
@@ -77,7 +78,7 @@ class NftRules:
         return CONTINUE
 
     def _rule(self, walk: Walk, text: str) -> _Result:
-        for operation in rule.parse(text).operations:
+        for operation in parse(text).operations:
             result = self._operation(operation, walk)
             if result is not None:
                 return result

@@ -6,7 +6,7 @@ import struct
 
 import pytest
 
-from netemu.netstate import nftrule
+from netemu.netstate import nftparse, nftrule
 from netemu.netstate.nftables import Chain, Delta, NftSet, Table, diff, render
 from netemu.netstate.nfwire import encode_delta, encode_key, encode_table
 
@@ -45,11 +45,11 @@ def test_diff_of_elements_and_chains() -> None:
 
 
 def test_a_rule_is_parsed_into_operations() -> None:
-    parsed = nftrule.parse("ip saddr != { 10.0.0.0/8, 1.2.3.4 } meta mark set meta mark | 0x4000")
+    parsed = nftparse.parse("ip saddr != { 10.0.0.0/8, 1.2.3.4 } meta mark set meta mark | 0x4000")
     match, mark = parsed.operations
     assert match == nftrule.Match((nftrule.Field("saddr"),), ("10.0.0.0/8", "1.2.3.4"), "", True)
     assert mark == nftrule.MarkSet("|", 0x4000)
-    assert nftrule.parse('goto x comment "why so"').comment == "why so"
+    assert nftparse.parse('goto x comment "why so"').comment == "why so"
 
 
 @pytest.mark.parametrize(
@@ -57,7 +57,7 @@ def test_a_rule_is_parsed_into_operations() -> None:
 )
 def test_what_it_does_not_know_is_an_error(text: str) -> None:
     with pytest.raises(ValueError):
-        nftrule.parse(text)
+        nftparse.parse(text)
 
 
 def test_keys_fill_whole_registers() -> None:
