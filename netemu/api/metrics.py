@@ -47,31 +47,23 @@ def _memory(obj: Object, now: float) -> str:
 _COLUMNS = (NAME, Column("CPU", _cpu), Column("Memory", _memory), string("Window", "window"), AGE)
 
 
-def _schema(**properties: Any) -> dict[str, Any]:
-    return {"type": "object", "properties": {**_WHEN, **properties}}
+def _measured(plural: str, kind: str, *, namespaced: bool, **properties: Any) -> Kind:
+    return Kind(
+        group=GROUP,
+        version=VERSION,
+        plural=plural,
+        kind=kind,
+        singular=plural[:-1],
+        storage=f"{GROUP}/{plural}",  # never stored, but pods and nodes have their places already
+        namespaced=namespaced,
+        verbs=_READ,
+        columns=_COLUMNS,
+        open_api={"type": "object", "properties": {**_WHEN, **properties}},
+    )
 
 
-NODE_METRICS = Kind(
-    group=GROUP,
-    version=VERSION,
-    plural="nodes",
-    kind="NodeMetrics",
-    singular="node",
-    storage=f"{GROUP}/nodes",  # never stored, but pods and nodes have their places already
-    namespaced=False,
-    verbs=_READ,
-    columns=_COLUMNS,
-    open_api=_schema(usage=_USAGE),
-)
-POD_METRICS = Kind(
-    group=GROUP,
-    version=VERSION,
-    plural="pods",
-    kind="PodMetrics",
-    singular="pod",
-    storage=f"{GROUP}/pods",
-    verbs=_READ,
-    columns=_COLUMNS,
-    open_api=_schema(containers={"type": "array", "items": _CONTAINER}),
+NODE_METRICS = _measured("nodes", "NodeMetrics", namespaced=False, usage=_USAGE)
+POD_METRICS = _measured(
+    "pods", "PodMetrics", namespaced=True, containers={"type": "array", "items": _CONTAINER}
 )
 METRICS = (NODE_METRICS, POD_METRICS)

@@ -63,7 +63,7 @@ class NamespaceHolder:
                 os.close(fd)
             self._held.clear()
 
-    def path(self, uid: str, number: int) -> str:
+    def path(self, number: int) -> str:
         """Where everybody finds the namespace that the holder has as descriptor `number`."""
         return f"/proc/{self.process.pid}/fd/{number}"
 
@@ -152,7 +152,7 @@ class NamespaceHolder:
     def _adopt(self) -> list[str]:
         numbers = self._list()
         for uid, number in numbers.items():
-            self._held[uid] = os.open(self.path(uid, number), os.O_RDONLY | os.O_CLOEXEC)
+            self._held[uid] = os.open(self.path(number), os.O_RDONLY | os.O_CLOEXEC)
         return list(numbers)
 
     def _disconnect(self) -> None:

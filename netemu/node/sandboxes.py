@@ -301,7 +301,7 @@ class Sandboxes:
         )
 
     def _name(self, record: SandboxRecord, number: int) -> None:
-        target = self._holder.path(record.uid, number)
+        target = self._holder.path(number)
         try:
             os.symlink(target, record.path)
         except FileExistsError:

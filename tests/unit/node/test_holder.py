@@ -38,12 +38,12 @@ def opened(directory: Path, *names: str) -> dict[str, int]:
 
 
 def read(holder: NamespaceHolder, uid: str) -> str:
-    return Path(holder.path(uid, holder.numbers()[uid])).read_text()
+    return Path(holder.path(holder.numbers()[uid])).read_text()
 
 
 def test_held_things_are_found_by_path(holder: NamespaceHolder, tmp_path: Path) -> None:
     numbers = holder.hold(opened(tmp_path, "a", "b"))
-    assert Path(holder.path("a", numbers["a"])).read_text() == "a"
+    assert Path(holder.path(numbers["a"])).read_text() == "a"
     assert read(holder, "b") == "b"
 
 
@@ -66,7 +66,7 @@ def test_listing_goes_by_pages(holder: NamespaceHolder, tmp_path: Path) -> None:
 def test_dropped_things_are_closed(holder: NamespaceHolder, tmp_path: Path) -> None:
     numbers = holder.hold(opened(tmp_path, "a", "b"))
     holder.drop(["a", "unknown"])
-    assert not os.path.lexists(holder.path("a", numbers["a"]))
+    assert not os.path.lexists(holder.path(numbers["a"]))
     assert read(holder, "b") == "b"
 
 
