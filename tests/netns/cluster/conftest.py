@@ -21,29 +21,12 @@ from typing import Any
 
 import pytest
 
+from web_deployment import web_deployment
+
 ROOT = Path(__file__).parents[3]
 NETEMU = Path(sys.executable).with_name("netemu")
 LIMIT = 300.0
-
-
-WEB = """\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 4
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      terminationGracePeriodSeconds: 5
-      containers:
-      - name: c
-        image: nginx:1
-        ports: [{containerPort: 80}]
-        readinessProbe: {httpGet: {path: /, port: 80}, periodSeconds: 1}
-        lifecycle: {preStop: {sleep: {seconds: 1}}}
----
+BESIDE_WEB = """\
 apiVersion: v1
 kind: Service
 metadata: {name: web}
@@ -219,4 +202,11 @@ def examples(make_cluster: Callable[..., Cluster]) -> Cluster:
 @pytest.fixture(scope="session")
 def web_manifest() -> str:
     """A Deployment `web` as good practice asks, its Service, and the pod `asker` on node-1."""
-    return WEB
+    deployment = web_deployment(
+        container={
+            "readinessProbe": {"httpGet": {"path": "/", "port": 80}, "periodSeconds": 1},
+            "lifecycle": {"preStop": {"sleep": {"seconds": 1}}},
+        },
+        terminationGracePeriodSeconds=5,
+    )
+    return f"{deployment}\n---\n{BESIDE_WEB}"

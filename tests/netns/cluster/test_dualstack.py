@@ -16,18 +16,9 @@ import dns.rrset
 import pytest
 
 from dns_cases import CASES, ask_from
+from web_deployment import web_deployment
 
-OBJECTS = """\
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 4
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec: {containers: [{name: c, image: nginx, ports: [{containerPort: 80}]}]}
----
+SERVICES = """\
 apiVersion: v1
 kind: Service
 metadata: {name: web}
@@ -53,6 +44,7 @@ metadata: {name: asker}
 spec:
   containers: [{name: main, image: busybox, command: [sleep, infinity]}]
 """
+OBJECTS = f"{web_deployment()}\n---\n{SERVICES}"
 
 
 @pytest.fixture(scope="module")

@@ -146,6 +146,15 @@ def must_come_back() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def apply_and_kill(objects: str, lines: int) -> None:
+    """Apply, and kill the daemon as soon as its ledger has that many lines more."""
+    before = ledger_lines()
+    with start("apply", "--cluster", NAME, "-f", "-", stdin=objects) as apply:
+        reach(lambda: ledger_lines() >= before + lines, apply)
+        kill_daemon()
+        apply.communicate(timeout=PATIENCE)
+
+
 @pytest.mark.parametrize("lines", moments("up", 1, 45))
 def test_the_daemon_dies_while_it_starts(lines: int) -> None:
     """`up` says so and leaves nothing."""
@@ -176,11 +185,7 @@ def test_both_die_while_it_starts(lines: int) -> None:
 @pytest.mark.parametrize("lines", moments("apply", 1, 40))
 def test_the_daemon_dies_while_pods_come(lines: int) -> None:
     assert netemu("up", "--name", NAME).returncode == 0
-    before = ledger_lines()
-    with start("apply", "--cluster", NAME, "-f", "-", stdin=manifest(0)) as apply:
-        reach(lambda: ledger_lines() >= before + lines, apply)
-        kill_daemon()
-        apply.communicate(timeout=PATIENCE)
+    apply_and_kill(manifest(0), lines)
     if lines % 2:
         must_come_back()
     must_down()
@@ -191,11 +196,7 @@ def test_the_daemon_dies_during_a_rollout(lines: int) -> None:
     assert netemu("up", "--name", NAME).returncode == 0
     done = netemu("apply", "--cluster", NAME, "-f", "-", stdin=manifest(0))
     assert done.returncode == 0, done.stdout + done.stderr
-    before = ledger_lines()
-    with start("apply", "--cluster", NAME, "-f", "-", stdin=manifest(1)) as apply:
-        reach(lambda: ledger_lines() >= before + lines, apply)
-        kill_daemon()
-        apply.communicate(timeout=PATIENCE)
+    apply_and_kill(manifest(1), lines)
     must_come_back()
     must_down()
 

@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from web_deployment import web_deployment
+
 POD = """
 apiVersion: v1
 kind: Pod
@@ -24,20 +26,6 @@ spec:
   nodeName: NODE
   terminationGracePeriodSeconds: 0
   containers: [{name: main, image: busybox, command: [sleep, infinity]}]
-"""
-DEPLOYMENT = """
-apiVersion: apps/v1
-kind: Deployment
-metadata: {name: web}
-spec:
-  replicas: 4
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web}}
-    spec:
-      nodeSelector: {kubernetes.io/hostname: b-1}
-      terminationGracePeriodSeconds: 0
-      containers: [{name: c, image: nginx, ports: [{containerPort: 80}]}]
 """
 FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
 
@@ -126,7 +114,9 @@ def test_two_machines_are_one_cluster(
     # The leader dies: the other leads, and the Service leads to the living only.
     assert "_etcd-a_" in leader(two)
     os.kill(daemon_pid("etcd-a"), signal.SIGKILL)
-    two.run("apply", "-f", "-", "--timeout", "90s", stdin=DEPLOYMENT)
+    on_b = {"kubernetes.io/hostname": "b-1"}
+    deployment = web_deployment(nodeSelector=on_b, terminationGracePeriodSeconds=0)
+    two.run("apply", "-f", "-", "--timeout", "90s", stdin=deployment)
     assert "_etcd-b_" in leader(two)
     eventually(lambda: len(servers(two)) == 1)
 
