@@ -11,7 +11,6 @@ from typing import NamedTuple
 from netemu.dns import wire
 
 _SRV = Struct(">HHH")
-_MX = Struct(">H")
 _SOA = Struct(">IIIII")
 
 
@@ -38,10 +37,6 @@ def txt(name: bytes, ttl: int, text: bytes, cls: int = wire.IN) -> Record:
     """A TXT record; text over 255 octets becomes several strings."""
     pieces = [text[at : at + 255] for at in range(0, len(text), 255)] or [b""]
     return Record(name, wire.TXT, ttl, b"".join(bytes([len(p)]) + p for p in pieces), cls)
-
-
-def mx(name: bytes, ttl: int, preference: int, target: bytes) -> Record:
-    return Record(name, wire.MX, ttl, _MX.pack(preference) + target)
 
 
 def soa(

@@ -12,13 +12,13 @@ from collections.abc import Iterable
 from struct import Struct
 
 A, NS, CNAME, SOA, PTR, HINFO, MX, TXT, AAAA, SRV = 1, 2, 5, 6, 12, 13, 15, 16, 28, 33
-NAPTR, DNAME, OPT, DS, RRSIG, DNSKEY = 35, 39, 41, 43, 46, 48
+DNAME, OPT = 39, 41
 IXFR, AXFR, ANY = 251, 252, 255
 TRANSFERS = (IXFR, AXFR)
 IN, CH, CLASS_ANY = 1, 3, 255
 
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = 0, 1, 2, 3, 4, 5
-BADVERS, BADCOOKIE = 16, 23
+BADVERS = 16
 
 EXTENDED_ERROR = 15
 """The EDNS option of RFC 8914."""
@@ -159,11 +159,6 @@ def offsets(name: bytes) -> list[int]:
         at += length + 1
     found.append(at)
     return found
-
-
-def suffixes(name: bytes) -> list[bytes]:
-    """The name and all its parents, longest first, the root last."""
-    return [name[at:] for at in offsets(name)]
 
 
 def is_below(name: bytes, zone: bytes) -> bool:

@@ -61,14 +61,14 @@ def _validate(obj: Object, old: Object | None) -> list[Cause]:
     if old is None:
         return causes
     fixed = ["selector", "completionMode", "podFailurePolicy", "backoffLimitPerIndex"]
-    if not _may_change_template(spec, old):
+    if not _may_change_template(old):
         fixed.append("template")
     if not _scales_indexed(spec, old):
         fixed.append("completions")
     return causes + immutable(obj, old, *fixed)
 
 
-def _may_change_template(spec: Object, old: Object) -> bool:
+def _may_change_template(old: Object) -> bool:
     """A suspended Job that never started may still change where its pods may run (KEP-2926)."""
     before = old.get("spec") or {}
     return bool(before.get("suspend")) and not (old.get("status") or {}).get("startTime")

@@ -68,8 +68,11 @@ class HorizontalPodAutoscalerController(Controller):
         informer = self.targets.get(reference["kind"])
         target = informer.get(f"{namespace(view.scaler)}/{reference['name']}") if informer else None
         if informer is None or target is None:
-            text = f"the HPA controller was unable to get the target's current scale: {reference}"
+            why = _not_found(reference, informer.resource if informer else None)
+            text = f"the HPA controller was unable to get the target's current scale: {why}"
             view.tell("AbleToScale", "False", "FailedGetScale", text)
+            hpa = kinds.HORIZONTAL_POD_AUTOSCALERS
+            self.events.event(view.scaler, hpa, "Warning", "FailedGetScale", why)
             return
         told = "the HPA controller was able to get the target's current scale"
         view.tell("AbleToScale", "True", "SucceededGetScale", told)
@@ -191,6 +194,14 @@ class _View:
             self.tell("AbleToScale", "True", "ReadyForNewScale", text)
         status = "True" if limited.limited else "False"
         self.tell("ScalingLimited", status, limited.reason, limited.message)
+
+
+def _not_found(reference: Object, resource: Resource | None) -> str:
+    if resource is None:
+        group = reference.get("apiVersion", "").rpartition("/")[0]
+        return f'no matches for kind "{reference["kind"]}" in group "{group}"'
+    group = f".{resource.group}" if resource.group else ""
+    return f'{resource.plural}{group} "{reference["name"]}" not found'
 
 
 def _own_keys(old: Object | None, new: Object | None) -> Iterable[str]:

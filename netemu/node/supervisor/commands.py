@@ -37,7 +37,7 @@ class Commands:
         finally:
             for descriptor in fds:
                 os.close(descriptor)
-        self._by_pid[started.pid] = Command(message["exec"], client, container.id)
+        self._by_pid[started.pid] = Command(message["exec"], client)
         self._reports.expect(started, lambda why: self._reported(started.pid, why))
         answer = {"seq": message["seq"], "pid": started.pid}
         client.send(answer, (started.terminal,) if started.terminal >= 0 else ())

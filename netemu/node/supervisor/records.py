@@ -126,8 +126,7 @@ class Attachment:
 class Command:
     """A command executed in a running container, for one client."""
 
-    __slots__ = ("number", "client", "container", "started")
+    __slots__ = ("number", "client")
 
-    def __init__(self, number: int, client: Connection, container: str) -> None:
-        self.number, self.client, self.container = number, client, container
-        self.started = False
+    def __init__(self, number: int, client: Connection) -> None:
+        self.number, self.client = number, client

@@ -86,7 +86,7 @@ SAMPLES = [
     records.cname(NAME, 1, wire.from_text("a.example.org")),
     records.srv(NAME, 1, 50, 443, wire.from_text("b.example.org")),
     records.txt(NAME, 1, b"x" * 300),
-    records.mx(NAME, 1, 10, wire.from_text("mx.example.org")),
+    Record(NAME, wire.MX, 1, b"\0\12" + wire.from_text("mx.example.org")),
     records.hinfo(NAME, 1, b"cpu", b"os"),
     Record(NAME, 65280, 1, b"\1\2\3"),
     SOA,

@@ -37,7 +37,6 @@ def test_text_and_back(labels):
     name = wire.join(labels)
     assert wire.from_text(wire.to_text(name)) == name
     assert wire.labels(name) == labels
-    assert wire.suffixes(name)[-1] == wire.ROOT
 
 
 @given(LABELS)

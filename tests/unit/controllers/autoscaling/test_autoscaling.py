@@ -141,6 +141,32 @@ async def test_up_and_down_with_the_load(cluster, make):
     assert conditions["ScalingActive"] == "True"
 
 
+@pytest.mark.parametrize(
+    ("target", "why"),
+    [
+        ({"apiVersion": "apps/v1", "kind": "Deployment"}, 'deployments.apps "web" not found'),
+        ({"apiVersion": "v1", "kind": "ReplicationController"}, 'replicationcontrollers "web" not'),
+        ({"apiVersion": "x.io/v1", "kind": "Web"}, 'no matches for kind "Web" in group "x.io"'),
+    ],
+)
+async def test_a_target_that_is_not_there_is_named(cluster, target, why):
+    hpa = {
+        "apiVersion": "autoscaling/v2",
+        "kind": "HorizontalPodAutoscaler",
+        "metadata": {"name": "web", "namespace": "default"},
+        "spec": {"scaleTargetRef": {**target, "name": "web"}, "maxReplicas": 6, "metrics": [CPU50]},
+    }
+    await cluster.client.create(kinds.HORIZONTAL_POD_AUTOSCALERS, hpa)
+    await cluster.settle()
+    found = await cluster.client.get(kinds.HORIZONTAL_POD_AUTOSCALERS, "web", "default")
+    (condition,) = found["status"]["conditions"]
+    assert (condition["type"], condition["reason"]) == ("AbleToScale", "FailedGetScale")
+    prefix = "the HPA controller was unable to get the target's current scale: "
+    assert condition["message"].startswith(prefix + why)
+    events = (await cluster.client.list(kinds.EVENTS, "default")).items
+    assert any(e["reason"] == "FailedGetScale" and why in e["message"] for e in events)
+
+
 def other(kind, **source):
     return {"type": kind, kind[0].lower() + kind[1:]: source}
 
