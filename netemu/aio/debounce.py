@@ -2,6 +2,7 @@
 
 A sync starts at once when the last one ended at least `min_interval` ago; otherwise it waits for
 the rest of the interval, and every request made meanwhile is served by that one run.
+https://github.com/kubernetes/kubernetes/blob/v1.33.0/pkg/util/async/bounded_frequency_runner.go
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Rules that ConfigMaps and Secrets share: their keys, their size, and `immutable`."""
+"""Rules that ConfigMaps and Secrets share: their keys, their size, and `immutable`.
+
+https://kubernetes.io/docs/concepts/configuration/configmap/#configmap-immutable
+"""
 
 from __future__ import annotations
 

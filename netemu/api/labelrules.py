@@ -1,4 +1,7 @@
-"""Rules for labels and for LabelSelector objects."""
+"""Rules for labels and for LabelSelector objects.
+
+https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#syntax-and-character-set
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 Upstream: bookmarks once a minute, compaction every five minutes of what is older than that, Events
 live for an hour (kube-apiserver --event-ttl).
+https://kubernetes.io/docs/reference/using-api/api-concepts/#watch-bookmarks
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""`netemu apply`: kubectl's client-side apply, which returns when packets flow."""
+"""`netemu apply`: kubectl's client-side apply, which returns when packets flow.
+
+https://kubernetes.io/docs/tasks/manage-kubernetes-objects/declarative-config/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`netemu cordon`, `uncordon` and `drain`."""
+"""`netemu cordon`, `uncordon` and `drain`.
+
+https://kubernetes.io/docs/tasks/administer-cluster/safely-drain-node/
+"""
 
 from __future__ import annotations
 

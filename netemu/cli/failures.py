@@ -1,4 +1,4 @@
-"""How a command ends badly: what is printed, and the exit code (DESIGN: 0, 1, 2, 3, 4).
+"""How a command ends badly: what is printed, and the exit code (0 to 4, as `netemu --help` says).
 
     0   done
     1   the thing checked is false, the server refused, or the command inside failed

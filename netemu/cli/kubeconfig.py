@@ -1,4 +1,7 @@
-"""`netemu kubeconfig`: what kubectl, Helm and client libraries need to talk to the cluster."""
+"""`netemu kubeconfig`: what kubectl, Helm and client libraries need to talk to the cluster.
+
+https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`-o`: json, yaml, name, jsonpath and custom-columns, in kubectl's forms."""
+"""`-o`: json, yaml, name, jsonpath and custom-columns, in kubectl's forms.
+
+https://kubernetes.io/docs/reference/kubectl/#output-options
+"""
 
 from __future__ import annotations
 

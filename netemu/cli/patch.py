@@ -1,4 +1,7 @@
-"""`netemu patch`: strategic, merge and JSON patches."""
+"""`netemu patch`: strategic, merge and JSON patches.
+
+https://kubernetes.io/docs/tasks/manage-kubernetes-objects/update-api-object-kubectl-patch/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""`netemu rollout status|history|undo|pause|resume|restart`, as kubectl's."""
+"""`netemu rollout status|history|undo|pause|resume|restart`, as kubectl's.
+
+https://kubernetes.io/docs/reference/kubectl/generated/kubectl_rollout/
+"""
 
 from __future__ import annotations
 

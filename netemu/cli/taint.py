@@ -1,4 +1,7 @@
-"""`netemu taint NODE KEY=VALUE:EFFECT… KEY-…`."""
+"""`netemu taint NODE KEY=VALUE:EFFECT… KEY-…`.
+
+https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/
+"""
 
 from __future__ import annotations
 

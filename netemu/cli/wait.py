@@ -1,4 +1,7 @@
-"""`netemu wait --for=condition=…|delete|create|jsonpath=…`, as kubectl's, and then the barrier."""
+"""`netemu wait --for=condition=…|delete|create|jsonpath=…`, as kubectl's, and then the barrier.
+
+https://kubernetes.io/docs/reference/kubectl/generated/kubectl_wait/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Keep the ControllerRevisions of a StatefulSet or DaemonSet."""
+"""Keep the ControllerRevisions of a StatefulSet or DaemonSet.
+
+https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/controller-revision-v1/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Asking name servers over sockets, as a stub resolver does: UDP, TCP when truncated, retries."""
+"""Asking name servers over sockets, as a stub resolver does: UDP, TCP when truncated, retries.
+
+RFC 1035 section 7, RFC 7766
+"""
 
 from __future__ import annotations
 

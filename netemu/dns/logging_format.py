@@ -2,6 +2,7 @@
 
 [INFO] 10.244.1.3:50759 - 29008 "A IN web.default.svc.cluster.local. udp 47 false 512" NOERROR …
 [ERROR] plugin/errors: 2 example.org. A: 10.0.0.1:53: no answer within 2 s
+https://coredns.io/plugins/log/
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Names inside of rdata: reading and replacing them, for rewrites and additional processing."""
+"""Names inside of rdata: reading and replacing them, for rewrites and additional processing.
+
+RFC 1035 section 3.3
+"""
 
 from __future__ import annotations
 

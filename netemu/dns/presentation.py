@@ -2,6 +2,7 @@
 
 dnslib knows the text of many types; its wire form is read back with our own reader, so that names
 come out uncompressed and its quirks stay here. Imported only when a plugin needs text.
+RFC 1035 section 5
 """
 
 from __future__ import annotations

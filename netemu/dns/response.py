@@ -1,6 +1,7 @@
 """Reading what an upstream sent: a reply with all names uncompressed.
 
 Upstreams may lie, so every bound is checked and the caller compares id and question.
+RFC 1035 section 4
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@
 Each is a function over `ask`, which does the asking; nothing here knows of sockets.
 resolv.conf(5); glibc resolv/res_query.c; musl src/network/lookup_name.c and res_msend.c; Go
 src/net/dnsclient_unix.go
+resolv.conf(5)
 """
 
 from __future__ import annotations

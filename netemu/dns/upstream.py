@@ -3,6 +3,7 @@
 UDP queries share a few connected sockets, each reply matched by id and question, so that a lying
 or late datagram is never taken for the answer. Connected sockets also hear at once that nobody
 listens.
+RFC 7766, RFC 7858
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 One write a call (O_APPEND is atomic on a local file system). What a full disk tears is an error for
 who wrote it, and its rest does not swallow the line that comes next, when there is space again.
+O_APPEND in open(2)
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 The kernel notices a new carrier in a work queue (linkwatch), so for some milliseconds after both
 ends of a pair are up, frames vanish. The CNI bridge plugin waits for the same reason; we ask for
 all ports of a batch at once.
+bridge(8)
 """
 
 from __future__ import annotations

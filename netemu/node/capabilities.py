@@ -3,6 +3,7 @@
 A kernel's configuration tells little: modules may be missing, rights withheld by a container. So
 each feature is used once, and what fails comes with the next thing to try. Read by `netemu doctor`
 and asked by whoever is about to need a feature.
+capabilities(7), network_namespaces(7)
 """
 
 from __future__ import annotations

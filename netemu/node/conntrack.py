@@ -1,4 +1,7 @@
-"""Read and cut a node's conntrack entries through netlink."""
+"""Read and cut a node's conntrack entries through netlink.
+
+conntrack(8)
+"""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ address is the default router of all: it knows hosts whose addresses lie elsewhe
 
 Who is plugged in is written to `fabric.json` before it is made; a new daemon builds it all again,
 idempotently, which is how it adopts what is there.
+network_namespaces(7), veth(4), bridge(8)
 """
 
 from __future__ import annotations

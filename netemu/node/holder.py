@@ -12,6 +12,7 @@ Protocol (SOCK_SEQPACKET, one request a packet; answers are text):
 
 Started with two inherited descriptors: the listening socket, and a pipe from which one byte says
 that the ledger knows this process; if the pipe closes first, nobody would ever end it, so it ends.
+SCM_RIGHTS in unix(7), namespaces(7)
 """
 
 import array

@@ -1,4 +1,7 @@
-"""ipsets into a node's kernel, through `ipset restore`."""
+"""ipsets into a node's kernel, through `ipset restore`.
+
+ipset(8)
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A node's IPVS tables through one persistent generic netlink socket. Blocking: helper threads."""
+"""A node's IPVS tables through one persistent generic netlink socket. Blocking: helper threads.
+
+https://github.com/torvalds/linux/blob/master/include/uapi/linux/ip_vs.h
+"""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ Kinds and their fields:
     mount    path                 a mount in the machine's own mount namespace
     file     path                 a file or symbolic link
     dir      path                 a directory with all that is in it
+O_APPEND in open(2)
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """One emulated machine on the underlay, a node or an outside host: its namespace and its eth0.
 
 Building is idempotent, so adopting a machine after a crash and making it are the same thing.
+network_namespaces(7), veth(4)
 """
 
 from __future__ import annotations

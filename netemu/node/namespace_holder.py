@@ -2,6 +2,7 @@
 
 The daemon keeps a descriptor of each namespace too. So either of the two may be killed: a new
 daemon asks the holder, and a new holder gets everything from the daemon.
+SCM_RIGHTS in unix(7), namespaces(7)
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Bring one node's overlay to what was planned: read the kernel, diff, write what differs.
 
 Blocking; for helper threads.
+rtnetlink(7)
 """
 
 from __future__ import annotations

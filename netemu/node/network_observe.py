@@ -1,4 +1,7 @@
-"""What one namespace's kernel holds, read over rtnetlink into `netstate` values."""
+"""What one namespace's kernel holds, read over rtnetlink into `netstate` values.
+
+rtnetlink(7)
+"""
 
 from __future__ import annotations
 

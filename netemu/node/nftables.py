@@ -3,6 +3,7 @@
 A full sync builds the table anew, a change sends what it changes, each in one transaction over a
 socket that stays open. Chains that a change leaves over are emptied at once and deleted later:
 kernels before 6.2 count a verdict map's references late (kube-proxy waits a second, too).
+https://www.netfilter.org/projects/nftables/manpage.html
 """
 
 from __future__ import annotations

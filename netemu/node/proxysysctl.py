@@ -1,4 +1,7 @@
-"""The kernel settings that kube-proxy makes in its node's network namespace."""
+"""The kernel settings that kube-proxy makes in its node's network namespace.
+
+https://docs.kernel.org/networking/ip-sysctl.html
+"""
 
 from __future__ import annotations
 

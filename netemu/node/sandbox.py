@@ -13,6 +13,7 @@ flood, no lost first packet. Pods of one node find each other by ARP, as on flan
 bridge. Those entries come out of one neighbour table of 1,024 for all namespaces of the machine
 (gc_thresh3 belongs to the machine itself, so we may not raise it); where many pods are expected,
 they are `routed` through their gateway instead, which needs no entry at all.
+network_namespaces(7), veth(4), rtnetlink(7)
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""A network namespace without a name, for a short look at what the kernel can do."""
+"""A network namespace without a name, for a short look at what the kernel can do.
+
+network_namespaces(7)
+"""
 
 from __future__ import annotations
 

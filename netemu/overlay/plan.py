@@ -1,4 +1,7 @@
-"""All Nodes -> what one node must hold: the backend's plan for each family, joined."""
+"""All Nodes -> what one node must hold: the backend's plan for each family, joined.
+
+https://github.com/flannel-io/flannel/blob/master/Documentation/backends.md
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What one cluster's overlay is told: flannel's net-conf.json and flags."""
+"""What one cluster's overlay is told: flannel's net-conf.json and flags.
+
+https://github.com/flannel-io/flannel/blob/master/Documentation/configuration.md
+"""
 
 from __future__ import annotations
 

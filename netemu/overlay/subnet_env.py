@@ -1,4 +1,7 @@
-"""subnet.env: where flannel tells the CNI plugin what this node's pods get."""
+"""subnet.env: where flannel tells the CNI plugin what this node's pods get.
+
+https://www.cni.dev/plugins/current/meta/flannel/
+"""
 
 from __future__ import annotations
 

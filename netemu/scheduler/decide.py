@@ -1,4 +1,7 @@
-"""The decision for one pod: a node, or every node's objection. Pure."""
+"""The decision for one pod: a node, or every node's objection. Pure.
+
+https://kubernetes.io/docs/concepts/scheduling-eviction/kube-scheduler/
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ A write is accepted and numbered in the loop's thread (`index`), committed by th
 only then delivered to watches and acknowledged. While one commit runs, the next writes gather, so
 under load a commit carries many. A crash of this process loses no acknowledged write; a power cut
 may lose the last commits unless `fsync` is set (PRAGMA synchronous).
+https://www.sqlite.org/wal.html
 """
 
 from __future__ import annotations

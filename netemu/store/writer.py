@@ -1,4 +1,7 @@
-"""The thread that owns the store's file: group commit, and odd jobs between two commits."""
+"""The thread that owns the store's file: group commit, and odd jobs between two commits.
+
+https://www.sqlite.org/wal.html
+"""
 
 from __future__ import annotations
 

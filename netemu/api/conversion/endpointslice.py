@@ -1,6 +1,7 @@
 """`discovery.k8s.io/v1beta1`, which kube-proxy and others up to 1.20 ask for.
 
 Its endpoints have `topology` labels where v1 has `nodeName`, `zone` and `deprecatedTopology`.
+https://kubernetes.io/docs/reference/using-api/deprecation-guide/#endpointslice-v125
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""`autoscaling/v1`: only a CPU target, the rest in annotations, as upstream converts it."""
+"""`autoscaling/v1`: only a CPU target, the rest in annotations, as upstream converts it.
+
+https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/horizontal-pod-autoscaler-v1/
+"""
 
 from __future__ import annotations
 

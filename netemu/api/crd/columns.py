@@ -1,4 +1,7 @@
-"""Additional printer columns of custom resources."""
+"""Additional printer columns of custom resources.
+
+https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#additional-printer-columns
+"""
 
 from __future__ import annotations
 

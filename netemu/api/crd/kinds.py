@@ -1,4 +1,7 @@
-"""The Kind that a CustomResourceDefinition describes."""
+"""The Kind that a CustomResourceDefinition describes.
+
+https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
+"""
 
 from __future__ import annotations
 

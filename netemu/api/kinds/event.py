@@ -1,6 +1,7 @@
 """Event: what components tell about other objects, in `v1` and in `events.k8s.io/v1`.
 
 Stored in the older form; `to_events_v1` and `from_events_v1` convert.
+https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/
 """
 
 from __future__ import annotations

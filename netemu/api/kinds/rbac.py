@@ -1,6 +1,7 @@
 """Role, ClusterRole, RoleBinding, ClusterRoleBinding: one idea, so one file.
 
 What they allow is `api/rbac/`.
+https://kubernetes.io/docs/reference/access-authn-authz/rbac/
 """
 
 from __future__ import annotations

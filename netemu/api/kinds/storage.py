@@ -1,6 +1,7 @@
 """StorageClass, CSIDriver, CSINode, VolumeAttachment: kept so that clients find them.
 
 netemu has no storage of its own; claims stay pending unless somebody binds them.
+https://kubernetes.io/docs/concepts/storage/storage-classes/
 """
 
 from __future__ import annotations

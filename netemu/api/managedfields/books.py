@@ -1,4 +1,7 @@
-"""The entries of metadata.managedFields: reading, changing and writing them."""
+"""The entries of metadata.managedFields: reading, changing and writing them.
+
+https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
+"""
 
 from __future__ import annotations
 

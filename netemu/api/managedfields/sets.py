@@ -3,6 +3,7 @@
 A key is `f:NAME` (a field), `k:{KEYS}` (an element of a list map), `v:VALUE` (of a list set). An
 empty child says that the path itself is in the set; a child with `.` that it is, and paths below
 it too; any other child that only paths below it are.
+https://kubernetes.io/docs/reference/using-api/server-side-apply/#field-management
 """
 
 from __future__ import annotations

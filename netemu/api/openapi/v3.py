@@ -1,4 +1,7 @@
-"""OpenAPI v3: an index, and one document a group and version."""
+"""OpenAPI v3: an index, and one document a group and version.
+
+https://kubernetes.io/docs/concepts/overview/kubernetes-api/#openapi-interface-definition
+"""
 
 from __future__ import annotations
 

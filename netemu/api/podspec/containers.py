@@ -1,4 +1,7 @@
-"""Rules for containers, init containers and ephemeral containers."""
+"""Rules for containers, init containers and ephemeral containers.
+
+https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#Container
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Rules for a container's environment variables and where they come from."""
+"""Rules for a container's environment variables and where they come from.
+
+https://kubernetes.io/docs/tasks/inject-data-application/define-environment-variable-container/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Rules for probes and lifecycle hooks."""
+"""Rules for probes and lifecycle hooks.
+
+https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/
+"""
 
 from __future__ import annotations
 

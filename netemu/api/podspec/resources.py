@@ -1,4 +1,7 @@
-"""Rules for resource requests and limits."""
+"""Rules for resource requests and limits.
+
+https://kubernetes.io/docs/concepts/configuration/manage-resources-containers/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Rules for affinity, tolerations and topology spread."""
+"""Rules for affinity, tolerations and topology spread.
+
+https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Rules for volumes and for where containers mount them."""
+"""Rules for volumes and for where containers mount them.
+
+https://kubernetes.io/docs/concepts/storage/volumes/
+"""
 
 from __future__ import annotations
 

@@ -4,6 +4,7 @@ A well-formed object is recognised in one quick walk. Only when that fails, a se
 what is wrong, in the words of the real server's decoder, and makes a copy without what a real
 server drops when it decodes into its types: unknown fields, nulls, empty lists and maps. Quantities
 get their canonical form.
+https://kubernetes.io/docs/reference/using-api/api-concepts/#field-validation
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Rules for a Service's addresses and address families."""
+"""Rules for a Service's addresses and address families.
+
+https://kubernetes.io/docs/concepts/services-networking/dual-stack/
+"""
 
 from __future__ import annotations
 

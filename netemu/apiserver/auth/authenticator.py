@@ -1,6 +1,7 @@
 """From a request's credentials to its user: the socket, a certificate, or a bearer token.
 
 Wrong credentials are 401; none at all make an anonymous user, who may read little.
+https://kubernetes.io/docs/reference/access-authn-authz/authentication/
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """The gate of every request: who is it, as whom does he act, and may he?
 
 Answers reveal nothing: whether an object exists is looked at only after this.
+https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Create: metadata, defaults, admission, validation, commit."""
+"""Create: metadata, defaults, admission, validation, commit.
+
+https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Patch: JSON patch, merge patch, strategic merge patch, and server-side apply."""
+"""Patch: JSON patch, merge patch, strategic merge patch, and server-side apply.
+
+https://kubernetes.io/docs/reference/using-api/api-concepts/#patch-and-apply
+"""
 
 from __future__ import annotations
 

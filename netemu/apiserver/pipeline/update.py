@@ -1,4 +1,7 @@
-"""Update: what may change, what is kept, optimistic concurrency, and no write for no change."""
+"""Update: what may change, what is kept, optimistic concurrency, and no write for no change.
+
+https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
+"""
 
 from __future__ import annotations
 

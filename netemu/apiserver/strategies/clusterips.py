@@ -1,4 +1,7 @@
-"""A Service's address families and cluster IPs: what was asked for, or the next free ones."""
+"""A Service's address families and cluster IPs: what was asked for, or the next free ones.
+
+https://kubernetes.io/docs/concepts/services-networking/cluster-ip-allocation/
+"""
 
 from __future__ import annotations
 

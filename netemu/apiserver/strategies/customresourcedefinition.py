@@ -1,4 +1,7 @@
-"""Definitions of custom resources: held until their objects are gone; clashes are refused."""
+"""Definitions of custom resources: held until their objects are gone; clashes are refused.
+
+https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/
+"""
 
 from __future__ import annotations
 

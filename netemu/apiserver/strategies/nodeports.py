@@ -1,4 +1,7 @@
-"""A Service's node ports, and the health check port of `externalTrafficPolicy: Local`."""
+"""A Service's node ports, and the health check port of `externalTrafficPolicy: Local`.
+
+https://kubernetes.io/docs/concepts/services-networking/service/#type-nodeport
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A connection that was upgraded to SPDY/3.1: exec, attach or port-forward of older kubectls."""
+"""A connection that was upgraded to SPDY/3.1: exec, attach or port-forward of older kubectls.
+
+https://www.chromium.org/spdy/spdy-protocol/spdy-protocol-draft3-1/
+"""
 
 from __future__ import annotations
 

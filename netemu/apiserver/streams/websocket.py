@@ -2,6 +2,7 @@
 
 Protocols: `v5.channel.k8s.io` (closes single channels), `v4.channel.k8s.io`, and for port-forward
 the same channels with a port each, or SPDY frames inside (`SPDY/3.1+portforward.k8s.io`).
+RFC 6455, https://github.com/kubernetes/enhancements/issues/4006
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""Make the ReplicaSet of a Deployment's template, or bring the one that is there up to date."""
+"""Make the ReplicaSet of a Deployment's template, or bring the one that is there up to date.
+
+https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#rolling-update-deployment
+"""
 
 from __future__ import annotations
 

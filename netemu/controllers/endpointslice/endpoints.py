@@ -1,6 +1,7 @@
 """Keep the old Endpoints object of every Service that has a selector.
 
 Nothing of ours reads it; clients do. A large one is written seldom: a change rewrites all of it.
+https://kubernetes.io/docs/concepts/services-networking/service/#endpoints
 """
 
 from __future__ import annotations

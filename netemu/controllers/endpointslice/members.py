@@ -3,6 +3,7 @@
 A Service with a thousand pods changes a thousand times while they start. Looking for its pods each
 time would match every selector against every pod again, so membership is kept: an event costs one
 pod's labels against the Services of its namespace, and only when the labels are new.
+https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/
 """
 
 from __future__ import annotations

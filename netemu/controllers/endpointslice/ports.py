@@ -1,4 +1,7 @@
-"""A Service's ports, as one pod has them: named target ports are looked up in the pod. Pure."""
+"""A Service's ports, as one pod has them: named target ports are looked up in the pod. Pure.
+
+https://kubernetes.io/docs/concepts/services-networking/service/#field-spec-ports
+"""
 
 from __future__ import annotations
 

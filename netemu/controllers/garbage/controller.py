@@ -1,6 +1,7 @@
 """Follow all kinds, and act on objects whose owners have gone or are going.
 
 Before anything is deleted, the server is asked for the owner: a cache that lags must not kill.
+https://kubernetes.io/docs/concepts/architecture/garbage-collection/
 """
 
 from __future__ import annotations

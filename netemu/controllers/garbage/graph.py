@@ -1,4 +1,7 @@
-"""Who owns whom, by uid. Kept current by events; knows nothing of the API."""
+"""Who owns whom, by uid. Kept current by events; knows nothing of the API.
+
+https://kubernetes.io/docs/concepts/overview/working-with-objects/owners-dependents/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The pods of a Job: labels, finalizer, and the index of an Indexed one. Pure."""
+"""The pods of a Job: labels, finalizer, and the index of an Indexed one. Pure.
+
+https://kubernetes.io/docs/concepts/workloads/controllers/job/#completion-mode
+"""
 
 from __future__ import annotations
 

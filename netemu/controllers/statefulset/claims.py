@@ -1,4 +1,7 @@
-"""The volumes of a StatefulSet's pods: made before the pod, kept or dropped after it."""
+"""The volumes of a StatefulSet's pods: made before the pod, kept or dropped after it.
+
+https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#persistentvolumeclaim-retention
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""A new volume for a claim that nothing fits: a directory of this machine. Pure."""
+"""A new volume for a claim that nothing fits: a directory of this machine. Pure.
+
+https://kubernetes.io/docs/concepts/storage/dynamic-provisioning/
+"""
 
 from __future__ import annotations
 

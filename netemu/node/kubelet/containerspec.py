@@ -1,4 +1,7 @@
-"""From a PodSpec's container to what a runtime is asked to run. Pure, but for looking images up."""
+"""From a PodSpec's container to what a runtime is asked to run. Pure, but for looking images up.
+
+https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#Container
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The kubelet of one node: watches its pods and gives each a worker."""
+"""The kubelet of one node: watches its pods and gives each a worker.
+
+https://kubernetes.io/docs/reference/command-line-tools-reference/kubelet/
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Reading container logs back: the options of `kubectl logs` over files in CRI format."""
+"""Reading container logs back: the options of `kubectl logs` over files in CRI format.
+
+https://github.com/kubernetes/design-proposals-archive/blob/main/node/kubelet-cri-logging.md
+"""
 
 from __future__ import annotations
 

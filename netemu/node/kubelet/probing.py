@@ -2,6 +2,7 @@
 
 Until its first success a probe is repeated quickly (20 ms, doubling up to its period), so nobody
 waits a period for a server that is ready. Failures count once a period, as in Kubernetes.
+https://kubernetes.io/docs/concepts/configuration/liveness-readiness-startup-probes/
 """
 
 from __future__ import annotations

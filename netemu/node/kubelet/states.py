@@ -1,4 +1,7 @@
-"""What the kubelet knows of one container: the part that a status is made of."""
+"""What the kubelet knows of one container: the part that a status is made of.
+
+https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-states
+"""
 
 from __future__ import annotations
 

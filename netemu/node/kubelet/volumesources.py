@@ -1,4 +1,7 @@
-"""The contents of volumes that come from the API: configMap, secret, downwardAPI, projected."""
+"""The contents of volumes that come from the API: configMap, secret, downwardAPI, projected.
+
+https://kubernetes.io/docs/concepts/storage/projected-volumes/
+"""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 `update` (the object changed), `exited` (a container ended) and `probed` (a probe's verdict) only
 note facts and wake the worker; `_sync` looks at what is and does what `plan` says is next.
+https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""The listening socket and the connections of a process that a daemon talks to."""
+"""The listening socket and the connections of a process that a daemon talks to.
+
+unix(7)
+"""
 
 from __future__ import annotations
 

@@ -3,6 +3,7 @@
 `child` runs in a process that was just forked into its new PID namespace and never returns. What
 goes wrong before exec is written to `report` as JSON, so the supervisor knows a command that could
 not start from one that ended.
+namespaces(7), capabilities(7), execve(2)
 """
 
 from __future__ import annotations

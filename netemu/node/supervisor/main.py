@@ -3,6 +3,7 @@
 The launcher forks process 1 of a new PID namespace, prints `PID STARTTIME` of it as seen by whoever
 launched it, and `ready` once it serves. Until it reads a byte from its input it does nothing: an
 end of input means that nobody wrote it into a ledger, and it goes.
+pid_namespaces(7)
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 One that writes without end must not take this process from the others, so each has a rate: beyond
 it its pipe is left full for the rest of the second, and the writer waits.
+https://github.com/kubernetes/design-proposals-archive/blob/main/node/kubelet-cri-logging.md
 """
 
 from __future__ import annotations

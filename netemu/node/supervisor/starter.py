@@ -3,6 +3,7 @@
 The supervisor has one thread and a small heap, so fork costs 0.2 ms, and everything after it
 (mounts, rights, exec) runs in the child, beside the next fork: 0.9 ms a container from one process,
 where clone, mount and exec from ctypes threads needed a helper program to mount /proc.
+pid_namespaces(7), pty(7)
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 A container's processes are those of its control group, or, without one, its process 1. Time of
 processes that have ended is with those that waited for them. proc(5)
+cgroups(7), proc(5)
 """
 
 from __future__ import annotations

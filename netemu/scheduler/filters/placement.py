@@ -1,4 +1,7 @@
-"""Does the node take pods at all, and is it one that the pod asks for? Pure."""
+"""Does the node take pods at all, and is it one that the pod asks for? Pure.
+
+https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/
+"""
 
 from __future__ import annotations
 

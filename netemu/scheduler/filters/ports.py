@@ -1,4 +1,7 @@
-"""Are the host ports that the pod wants free on the node? Pure."""
+"""Are the host ports that the pod wants free on the node? Pure.
+
+https://kubernetes.io/docs/reference/scheduling/config/#scheduling-plugins
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Is there room for the pod: a place, cpu, memory, and whatever else it asks for? Pure."""
+"""Is there room for the pod: a place, cpu, memory, and whatever else it asks for? Pure.
+
+https://kubernetes.io/docs/reference/scheduling/config/#scheduling-plugins
+"""
 
 from __future__ import annotations
 

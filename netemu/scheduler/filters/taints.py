@@ -1,4 +1,7 @@
-"""Does the pod tolerate the node's taints? Pure."""
+"""Does the pod tolerate the node's taints? Pure.
+
+https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/
+"""
 
 from __future__ import annotations
 
