@@ -16,87 +16,31 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 from netemu.aio import spawn
 from netemu.dns import wire
 from netemu.dns.corefile import Line
 from netemu.dns.message import ONCE, SECOND, Query, Reply
-from netemu.dns.plugin import (
-    Block,
-    Failure,
-    Plugin,
-    duration_of,
-    match,
-    number_of,
-    one_arg,
-    zones_of,
-)
-from netemu.dns.records import Record, soa_minimum
+from netemu.dns.plugin import Block, Failure, Plugin, match
+from netemu.dns.plugins.caching.settings import Settings, read
+from netemu.dns.plugins.caching.store import MIN_TTL, Item, Key, Store, aged, key_of
+from netemu.dns.records import soa_minimum
 
 log = logging.getLogger(__name__)
-
-CAPACITY = 9984
-MIN_CAPACITY, SHARDS = 1024, 256
-"""CoreDNS keeps its entries in so many shards, of four entries at least."""
-MAX_TTL, MAX_NEGATIVE_TTL, MIN_TTL = 3600, 1800, 5
-
-Key = tuple[bytes, int, int, bool, bool]
-
-
-@dataclass(slots=True)
-class Store:
-    """One of the two halves: success or denial."""
-
-    kind: str
-    capacity: int = CAPACITY
-    ttl: int = MAX_TTL
-    minimum: int = MIN_TTL
-    disabled: tuple[bytes, ...] = ()
-    items: dict[Key, Item] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Item:
-    reply: Reply
-    stored: float
-    ttl: float
-    hits: int = 0
-    last: float = 0.0
-    refreshing: bool = False
-
-    def left(self, now: float) -> float:
-        return self.stored + self.ttl - now
-
-    def ttl_at(self, now: float) -> int:
-        return max(0, int(self.ttl) - int(now - self.stored))
-
-
-@dataclass(slots=True)
-class Settings:
-    prefetch: int = 0
-    prefetch_within: float = 60.0
-    prefetch_percent: int = 10
-    stale: float = 0.0
-    verify: bool = False
-    servfail: float = 5.0
-    keep_ttl: bool = False
 
 
 class Cache(Plugin):
     name = "cache"
 
-    def __init__(self, block: Block, zones: tuple[bytes, ...]) -> None:
-        self.zones = frozenset(zones)
+    def __init__(self, block: Block, settings: Settings) -> None:
+        self.zones = frozenset(settings.zones)
         self.runtime = block.runtime
-        self.settings = Settings()
-        self.success = Store("success")
-        self.denial = Store("denial", ttl=MAX_NEGATIVE_TTL)
+        self.settings, self.success, self.denial = settings, settings.success, settings.denial
         server = (block.server,)
         registry = block.runtime.registry
         labels = ("server", "type", "zones", "view")
-        zone = ",".join(wire.to_text(z) for z in zones)
+        zone = ",".join(wire.to_text(z) for z in settings.zones)
         self._hit = {s.kind: (*server, s.kind, zone, "") for s in (self.success, self.denial)}
         self._plain = (*server, zone, "")
         self._hits = registry.counter(
@@ -141,7 +85,7 @@ class Cache(Plugin):
         if match(self.zones, query) is None or self._idle(query) or query.qtype in wire.TRANSFERS:
             return await self.next.serve(query)
         now = self.runtime.clock.now()
-        key = _key(query)
+        key = key_of(query)
         self._requests.add(self._plain)
         found = self._find(key, now)
         if found is None:
@@ -182,9 +126,9 @@ class Cache(Plugin):
         if self.settings.keep_ttl and ttl > 0:
             answer, authority, more = list(kept.answer), list(kept.authority), list(kept.additional)
         else:
-            answer = _aged(kept.answer, ttl, query)
-            authority = _aged(kept.authority, ttl, query)
-            more = _aged(kept.additional, ttl, query)
+            answer = aged(kept.answer, ttl, query)
+            authority = aged(kept.authority, ttl, query)
+            more = aged(kept.additional, ttl, query)
         return replace(
             kept,
             answer=answer,
@@ -219,9 +163,9 @@ class Cache(Plugin):
                 other.items.pop(key, None)
         store.items[key] = Item(reply.copy(), now, ttl)
         if not self.settings.keep_ttl:
-            reply.answer = _aged(reply.answer, int(ttl), query)
-            reply.authority = _aged(reply.authority, int(ttl), query)
-            reply.additional = _aged(reply.additional, int(ttl), query)
+            reply.answer = aged(reply.answer, int(ttl), query)
+            reply.authority = aged(reply.authority, int(ttl), query)
+            reply.additional = aged(reply.additional, int(ttl), query)
         reply.keep = ONCE
         return reply
 
@@ -299,94 +243,5 @@ class Cache(Plugin):
         spawn(self.runtime.group, refresh(), name="dns cache refresh")
 
 
-def _key(query: Query) -> Key:
-    do = query.edns is not None and query.edns.do
-    return (query.name, query.qtype, query.qclass, do, bool(query.flags & wire.CD))
-
-
-def _aged(records: list[Record], ttl: int, query: Query) -> list[Record]:
-    """The records with `ttl`, and the question's name in this client's spelling."""
-    asked, lower = query.asked, query.name
-    return [
-        Record(asked if r.name.lower() == lower else r.name, r.type, ttl, r.rdata, r.cls)
-        for r in records
-    ]
-
-
 def setup(line: Line, block: Block) -> Plugin:
-    words = list(line.args)
-    ttl = int(words.pop(0)) if words and words[0].isdigit() else 0
-    plugin = Cache(block, zones_of(line, words) or block.zones)
-    if ttl:
-        plugin.success.ttl = plugin.denial.ttl = ttl
-    for option in line.body:
-        handler = _OPTIONS.get(option.name)
-        if handler is None:
-            option.fail(f"is not an option of cache; there are {', '.join(sorted(_OPTIONS))}")
-        handler(option, plugin)
-    return plugin
-
-
-def _half(store: str) -> Callable[[Line, Cache], None]:
-    def read(line: Line, plugin: Cache) -> None:
-        half = plugin.success if store == "success" else plugin.denial
-        if not 1 <= len(line.args) <= 3:
-            line.fail("takes CAPACITY [TTL] [MINTTL]")
-        numbers = [number_of(line, word, 0, 1 << 31) for word in line.args]
-        half.capacity = max(MIN_CAPACITY, numbers[0] // SHARDS * SHARDS)
-        if len(numbers) > 1:
-            half.ttl = numbers[1]
-        if len(numbers) > 2:
-            half.minimum = numbers[2]
-
-    return read
-
-
-def _prefetch(line: Line, plugin: Cache) -> None:
-    if not 1 <= len(line.args) <= 3:
-        line.fail("takes AMOUNT [DURATION] [PERCENTAGE%]")
-    settings = plugin.settings
-    settings.prefetch = number_of(line, line.args[0], 0, 1 << 31)
-    if len(line.args) > 1:
-        settings.prefetch_within = duration_of(line, line.args[1])
-    if len(line.args) > 2:
-        settings.prefetch_percent = number_of(line, line.args[2].removesuffix("%"), 10, 90)
-
-
-def _serve_stale(line: Line, plugin: Cache) -> None:
-    words = list(line.args)
-    plugin.settings.stale = 3600.0
-    if words and words[-1] in ("immediate", "verify"):
-        plugin.settings.verify = words.pop() == "verify"
-    if len(words) > 1:
-        line.fail("takes [DURATION] [immediate|verify]")
-    if words:
-        plugin.settings.stale = duration_of(line, words[0])
-
-
-def _servfail(line: Line, plugin: Cache) -> None:
-    plugin.settings.servfail = duration_of(line, one_arg(line))
-    if plugin.settings.servfail > 300:
-        line.fail("at most 5m may a failure be kept")
-
-
-def _disable(line: Line, plugin: Cache) -> None:
-    if not line.args or line.args[0] not in ("success", "denial"):
-        line.fail("needs success or denial, then zones")
-    half = plugin.success if line.args[0] == "success" else plugin.denial
-    half.disabled += zones_of(line, line.args[1:]) or tuple(plugin.zones)
-
-
-def _keepttl(line: Line, plugin: Cache) -> None:
-    plugin.settings.keep_ttl = True
-
-
-_OPTIONS: dict[str, Callable[[Line, Cache], None]] = {
-    "success": _half("success"),
-    "denial": _half("denial"),
-    "prefetch": _prefetch,
-    "serve_stale": _serve_stale,
-    "servfail": _servfail,
-    "disable": _disable,
-    "keepttl": _keepttl,
-}
+    return Cache(block, read(line, block.zones))

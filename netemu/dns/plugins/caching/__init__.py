@@ -1,0 +1,1 @@
+"""What the plugin `cache` keeps, and what its options say."""
