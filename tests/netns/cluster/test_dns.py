@@ -194,9 +194,12 @@ def test_a_resolver_dies_under_load(dns: Any) -> None:
         deadline = time.monotonic() + 20  # an entry of its own would live for 30 s and more
         while f"src={dead} " in flows(dns, node):
             assert time.monotonic() < deadline
+        deadline = time.monotonic() + 60
+        while asking.count <= 100:  # a busy machine asks slowly
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
     finally:
         asking.stop.set()
         asking.join()
     assert asking.failed == []
-    assert asking.count > 100
     assert asking.slowest < 6.0
