@@ -11,7 +11,7 @@ import hashlib
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
@@ -159,8 +159,7 @@ class ImageTable:
         if recipe.standin is None:
             return program
         if recipe.standin == "agnhost":
-            found = _agnhost(program.argv, ports)
-            return found if found is not None else program
+            return _agnhost(program, ports)
         if program.argv and self._which(program.argv[0]):
             return program
         return StandIn(
@@ -208,30 +207,41 @@ def _resolver(config: ClusterConfig) -> Recipe:
 _AGNHOST_PORTS = {
     "netexec": (("http-port", "TCP", 8080), ("udp-port", "UDP", 8081)),
     "serve-hostname": (("port", "TCP", 9376),),
-    "test-webserver": (("port", "TCP", 80),),
 }
 
 
-def _agnhost(argv: Sequence[str], declared: Sequence[Port]) -> StandIn | None:
+def _agnhost(program: Program, declared: Sequence[Port]) -> StandIn | Program:
     """The part of agnhost that we stand in for; other subcommands need the program itself."""
-    words = list(argv)
+    words = list(program.argv)
     if not words or words[0].rpartition("/")[2] != "agnhost":
-        return None
+        return program
     name = words[1] if len(words) > 1 else "pause"
     if name == "pause":
         return StandIn(program="", ports=())
     if name == "porter":
         return StandIn(program="porter", ports=tuple(declared))
-    flags = dict(word.lstrip("-").partition("=")[::2] for word in words[2:])
-    if name == "serve-hostname" and "udp" in flags and "tcp" not in flags:
-        return StandIn(program=name, ports=(Port(port=9376, protocol="UDP"),))
+    flags = _flags(words[2:])
+    if name == "test-webserver":  # it serves the container's files: those of its volumes, too
+        server = (sys.executable, "-m", "http.server", "--directory", "/")
+        return replace(program, argv=(*server, flags.get("port") or "80"))
     if name not in _AGNHOST_PORTS:
-        return None
+        return program
+    only_udp = name == "serve-hostname" and "udp" in flags and "tcp" not in flags
     ports = [
-        Port(port=int(flags.get(flag) or default), protocol=protocol)
+        Port(port=int(flags.get(flag) or default), protocol="UDP" if only_udp else protocol)
         for flag, protocol, default in _AGNHOST_PORTS[name]
     ]
     return StandIn(program=name, ports=tuple(port for port in ports if port.port > 0))
+
+
+def _flags(words: Sequence[str]) -> dict[str, str]:
+    """`--flag=value`, `--flag value` (`--udp-port -1`, too) and `--flag` alone, as pflag has it."""
+    found = {}
+    for word, following in zip(words, (*words, "--")[1:], strict=True):
+        if word.startswith("--"):
+            flag, equals, value = word[2:].partition("=")
+            found[flag] = value if equals or following.startswith("--") else following
+    return found
 
 
 @lru_cache(maxsize=4096)

@@ -84,11 +84,6 @@ def porter(identity: Message, request: Request) -> Answer:
     return Answer(text, kind=f"text/{'html' if is_page else 'plain'}; charset=utf-8")
 
 
-def test_webserver(identity: Message, request: Request) -> Answer:
-    """agnhost test-webserver serves files; here there are none but the root."""
-    return Answer("<pre>\n</pre>\n", kind="text/html; charset=utf-8")
-
-
 def hpa_example(identity: Message, request: Request) -> Answer:
     """The image of Kubernetes' autoscaling walkthrough: every request costs processor time."""
     end = time.monotonic() + 0.02
@@ -103,7 +98,6 @@ PROGRAMS: dict[str, Program] = {
     "serve-hostname": serve_hostname,
     "porter": porter,
     "hpa-example": hpa_example,
-    "test-webserver": test_webserver,
 }
 
 

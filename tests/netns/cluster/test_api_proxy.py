@@ -22,6 +22,12 @@ kind: Pod
 metadata: {{name: web, labels: {{app: web}}}}
 spec:
   nodeName: node-2
+  volumes: [{{name: results, emptyDir: {{}}}}]
+  initContainers:
+    - name: writer
+      image: busybox
+      command: [sh, -c, echo written > /results/page]
+      volumeMounts: [{{name: results, mountPath: /results}}]
   containers:
     - name: main
       image: nginx
@@ -48,6 +54,14 @@ spec:
       env:
         - {{name: SERVE_PORT_1080, value: '<a href="/rewriteme">test</a>'}}
         - {{name: SERVE_TLS_PORT_1443, value: 'tls baz'}}
+    - name: netexec
+      image: registry.k8s.io/e2e-test-images/agnhost:2.57
+      args: [netexec, --http-port, "8090", --udp-port, "-1"]
+    - name: files
+      image: registry.k8s.io/e2e-test-images/agnhost:2.57
+      args: [test-webserver, --port=8070]
+      volumeMounts: [{{name: results, mountPath: /results}}]
+      readinessProbe: {{httpGet: {{path: /, port: 8070}}}}
     - name: private
       image: busybox
       command: [httpd, -f, -p, "127.0.0.1:9000"]
@@ -106,6 +120,12 @@ def test_links_of_a_page_lead_back(ask: Any) -> None:
 def test_a_backend_with_tls(ask: Any) -> None:
     assert ask(f"{PODS}/https:web:1443/proxy/") == (200, "tls baz")
     assert ask(f"{PODS}/web:1443/proxy/")[0] == 503
+
+
+def test_programs_of_agnhost(ask: Any) -> None:
+    """netexec with a flag's value in a word of its own; test-webserver with a volume's file."""
+    assert ask(f"{PODS}/web:8090/proxy/hostname") == (200, "web")
+    assert ask(f"{PODS}/web:8070/proxy/results/page") == (200, "written\n")
 
 
 async def test_a_websocket_through_the_api(cluster: Any) -> None:

@@ -106,7 +106,15 @@ def test_the_users_entries_come_first(pattern: str) -> None:
             ("netexec", "--http-port=8083", "--udp-port=8081"),
             StandIn(program="netexec", ports=(Port(port=8083), Port(port=8081, protocol="UDP"))),
         ),
+        (
+            ("netexec", "--http-port", "8090", "--udp-port", "-1"),
+            StandIn(program="netexec", ports=(Port(port=8090),)),
+        ),
         (("serve-hostname",), StandIn(program="serve-hostname", ports=(Port(port=9376),))),
+        (
+            ("serve-hostname", "--udp", "--port=9377"),
+            StandIn(program="serve-hostname", ports=(Port(port=9377, protocol="UDP"),)),
+        ),
         (("porter",), StandIn(program="porter", ports=WEB)),
     ],
 )
@@ -114,6 +122,13 @@ def test_agnhost_is_stood_in_for(args: tuple[str, ...], expected: StandIn) -> No
     image = "registry.k8s.io/e2e-test-images/agnhost:2.40"
     assert table().resolve(image, (), args, WEB) == expected
     assert argv(table().resolve(image, ["sleep"], ["1"], ())) == ("sleep", "1")
+
+
+def test_agnhost_serves_files_from_a_container() -> None:
+    image = "registry.k8s.io/e2e-test-images/agnhost:2.40"
+    port_and_root = ("http.server", "--directory", "/", "80")
+    assert argv(table().resolve(image, (), ["test-webserver"], ()))[-4:] == port_and_root
+    assert argv(table().resolve(image, (), ["test-webserver", "--port=81"], ()))[-1] == "81"
 
 
 def test_coredns_is_our_resolver() -> None:
