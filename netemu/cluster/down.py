@@ -6,7 +6,6 @@ which does not need the daemon; so it makes no difference how the daemon ended.
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
 
 from netemu.cluster import state
@@ -63,16 +62,9 @@ def remove(config: ClusterConfig, *, keep_data: bool, purge: bool = False) -> Do
     etcd = _leave(config, keep_data=keep_data, purge=purge)
     if keep_data:
         state.keep_config(config)
-    report = cleanup.clean(config.run_dir)
-    left = list(report.left)
-    if not keep_data and config.data_dir.exists():
-        shutil.rmtree(config.data_dir, ignore_errors=True)
-        if config.data_dir.exists():
-            left.append(f"dir {config.data_dir}")
-        else:
-            report.count("dir")
+    report = cleanup.clean(config.run_dir, data_dir=None if keep_data else config.data_dir)
     state.forget(config)
-    return DownReport(name=config.name, removed=report.removed, left=tuple(left), etcd=etcd)
+    return DownReport(name=config.name, removed=report.removed, left=tuple(report.left), etcd=etcd)
 
 
 def _leave(config: ClusterConfig, *, keep_data: bool, purge: bool) -> str:
@@ -95,4 +87,6 @@ def clean(*, dry_run: bool = False) -> list[DownReport]:
             reports.append(DownReport(name=name, removed={}, left=tuple(listed)))
         else:
             reports.append(down(name))
+    if not dry_run:
+        state.forget(ClusterConfig())  # what a `down` that was killed at its very end left empty
     return reports

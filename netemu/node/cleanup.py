@@ -39,25 +39,33 @@ class Report:
             self.removed[kind] = self.removed.get(kind, 0) + number
 
 
-def clean(run_dir: Path, *, grace: float = GRACE) -> Report:
-    """Remove everything the ledger in `run_dir` lists, and `run_dir` itself. Blocks.
+def clean(run_dir: Path, *, data_dir: Path | None = None, grace: float = GRACE) -> Report:
+    """Remove everything the ledger in `run_dir` lists, `data_dir`, and `run_dir` itself. Blocks.
 
-    When something is left, the ledger stays, so that the next call tries again.
+    `run_dir` goes last: whoever finds it knows that there is something to remove, also when this
+    was killed on its way. When something is left, the ledger stays, so that the next call tries
+    again.
     """
     report = Report()
     entries = Ledger(run_dir).entries()
+    if data_dir is not None:
+        entries.insert(0, Entry("dir", (("path", str(data_dir)),)))
     by_kind = {kind: [e for e in entries if e.kind == kind] for kind in _REMOVERS}
     _end_processes(by_kind["process"], by_kind["netns"], report, grace)
     for kind, remove in _REMOVERS.items():
         for entry in reversed(by_kind[kind]):
             _try(entry, remove, report)
+    if data_dir is not None and os.path.lexists(data_dir) and not report.left:
+        report.left.append(f"dir {data_dir}: not a directory of ours")  # a link
     root = run_dir.parent
     with netns_directory.machine_lock(root):
         if not report.left:
+            netns_directory.give_back(root, leaving=run_dir)
             shutil.rmtree(run_dir, ignore_errors=True)
             if run_dir.exists():
                 report.left.append(f"dir {run_dir}")
-        netns_directory.give_back(root)
+        with suppress(OSError):  # another cluster's as well
+            root.rmdir()
     return report
 
 

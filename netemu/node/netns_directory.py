@@ -94,13 +94,15 @@ def _share(directory: str) -> None:
         syscalls.mount("", directory, "none", syscalls.MS_SHARED | syscalls.MS_REC)
 
 
-def give_back(root: Path) -> None:
+def give_back(root: Path, *, leaving: Path | None = None) -> None:
     """Undo `prepare` when the last cluster goes. Under `machine_lock`; removes an empty `root`.
 
-    While names of others are there it all stays, and is theirs: `ip netns` would have made it, too.
+    `leaving` is the run directory of that cluster, when it is still there. While names of others
+    are there it all stays, and is theirs: `ip netns` would have made it, too.
     """
     marker = root / ".netns"
-    if marker.exists() and not any(path.is_dir() for path in root.iterdir()):
+    others = (path for path in root.iterdir() if path.is_dir() and path != leaving)
+    if marker.exists() and not any(others):
         made = _made(marker)
         if not NAMES.is_dir() or not any(NAMES.iterdir()):
             if made["mount"] and _is_mount(NAMES):

@@ -218,3 +218,5 @@ def test_down_dies(percent: int) -> None:
             assert done.returncode == 0 or "netemu down" in done.stderr, done.stderr
         if RUN.exists():
             must_down()
+    else:
+        assert netemu("clean").returncode == 0  # killed at its very end: directories are empty

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -69,6 +70,39 @@ def test_twice_is_fine_and_nothing_is_fine(run_dir: Path) -> None:
     assert not run_dir.parent.exists()
     report = cleanup.clean(run_dir)
     assert (report.removed, report.left) == ({}, [])
+
+
+def test_killed_on_its_way_it_is_found_again(
+    run_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The run directory, by which a cluster is known, outlives all the rest."""
+    data = tmp_path / "lib" / "demo"
+    data.mkdir(parents=True)
+    (data / "store.db").write_text("")
+    Ledger(run_dir).record("file", path=str(tmp_path / "never-made"))
+    (run_dir.parent / ".netns").write_text('{"dir": false, "mount": false}')
+    real = shutil.rmtree
+
+    def killed(path: Path, *args: object, **kwargs: object) -> None:
+        if Path(path) == run_dir:
+            raise KeyboardInterrupt
+        real(path)
+
+    monkeypatch.setattr(shutil, "rmtree", killed)
+    with pytest.raises(KeyboardInterrupt):
+        cleanup.clean(run_dir, data_dir=data)
+    assert not data.exists()
+    assert [path.name for path in run_dir.parent.iterdir()] == ["demo"]
+    monkeypatch.undo()
+    assert cleanup.clean(run_dir, data_dir=data).left == []
+    assert not run_dir.parent.exists()
+
+
+def test_data_behind_a_link_is_left_and_told(run_dir: Path, tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "data").symlink_to(tmp_path / "elsewhere")
+    report = cleanup.clean(run_dir, data_dir=tmp_path / "data")
+    assert report.left == [f"dir {tmp_path / 'data'}: not a directory of ours"]
 
 
 def test_what_cannot_be_removed_is_told_and_stays_listed(run_dir: Path, tmp_path: Path) -> None:
