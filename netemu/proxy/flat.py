@@ -11,9 +11,10 @@ way of `masq-pick-N`; NodePorts, whose destination address varies, have maps wit
 Local policies go by way of `ext-N-M` (N endpoints in all, M here). Only what cannot be a number,
 the affinity of a client and a load balancer's source ranges, has chains of its own.
 
-A connection's first packet pays for every hook that it passes, so there is none before `services`:
-source ranges are checked on the way to the endpoints. README.md has the whole path and the
-measurements.
+Every packet pays for every filter hook that it passes, and only a connection's first one for those
+of type nat. So all is decided in the latter: source ranges are checked on the way to the endpoints,
+and what finds none is refused where an endpoint would be picked. README.md has the whole path and
+the measurements.
 """
 
 from __future__ import annotations
@@ -29,16 +30,30 @@ from netemu.proxy.nftables import SET_MARK, ServiceNft
 
 TABLE = "netemu-flat"
 HAIRPINS = "hairpin-connections"
-_BEFORE_DNAT = ("filter-prerouting-pre-dnat", "filter-output-pre-dnat", "firewall-check")
-"""What kube-proxy's layout checks before it translates; here `services` itself leads there."""
+_FILTERS = (
+    "filter-prerouting-pre-dnat",
+    "filter-output-pre-dnat",
+    "filter-input",
+    "filter-forward",
+    "filter-output",
+    "firewall-check",
+    "service-endpoints-check",
+    "nodeport-endpoints-check",
+    "cluster-ips-check",
+)
+_FILTER_MAPS = ("firewall-ips", "no-endpoint-services", "no-endpoint-nodeports")
+"""What kube-proxy's layout checks before and after it translates; here `services` leads there."""
 
 
 def skeleton(node: NodeView) -> Table:
     """The table without any Service."""
     model = nftables.skeleton(node)
     ip, address = ("ip6", "ipv6_addr") if node.family == 6 else ("ip", "ipv4_addr")
-    chains = {n: chain for n, chain in model.chains.items() if n not in _BEFORE_DNAT}
-    sets = {n: value for n, value in model.sets.items() if n != "firewall-ips"}
+    chains = {n: chain for n, chain in model.chains.items() if n not in _FILTERS}
+    sets = {n: value for n, value in model.sets.items() if n not in _FILTER_MAPS}
+    leading, refusing = model.chains["services"].rules, model.chains["cluster-ips-check"].rules
+    chains["services"] = Chain(rules=(*leading, *refusing))
+    chains["reject-chain"] = Chain(rules=("reject",), comment="for Services without endpoints")
     mark, _ = model.chains["masquerading"].rules
     hairpin = f"ct status dnat {ip} saddr . {ip} daddr @{HAIRPINS} masquerade fully-random"
     chains["masquerading"] = Chain(rules=(mark, hairpin))
@@ -74,10 +89,10 @@ class _Flat:
     def compile(self) -> ServiceNft:
         service, port, out = self.service, self.port, self.out
         out.put("cluster-ips", port.cluster_ip)
-        nftables.refuse(out, service)
         for e in service.endpoints.reachable:
             if e.node in ("", self.node.name):
                 out.put(HAIRPINS, f"{e.address} . {e.address}", contested=True)
+        self._refuse()
         if port.affinity_seconds:
             self._with_affinity()
             return out
@@ -88,6 +103,15 @@ class _Flat:
         if service.endpoints.exists and port.is_external:
             self._external()
         return out
+
+    def _refuse(self) -> None:
+        """What has no endpoint anywhere is rejected; a ClusterIP that has none here, dropped."""
+        port, exists = self.port, self.service.endpoints.exists
+        if not self.service.internal:
+            key = f"{port.cluster_ip} . {port.protocol} . {port.port}"
+            self.out.put("service-ips", key, "drop" if exists else "goto reject-chain")
+        if not exists:
+            nftables.dispatch(self.out, self.service, "goto reject-chain")
 
     def _slots(self, address: str, local: bool, *, contested: bool = False) -> str:
         """Map elements for every endpoint behind `address` (empty: the NodePort); its chain."""
@@ -147,10 +171,13 @@ class _Flat:
         cluster = self._slots(address, False, contested=bool(address)) if decision.cluster else ""
         local = self._slots(address, True, contested=bool(address)) if decision.local else ""
         name = f"{kind}ext-{len(decision.cluster)}-{len(decision.local)}"
-        self.out.common_chains[name] = nftables.external_chain(
-            self.service, self.node, cluster, local
-        )
+        self.out.common_chains[name] = self._local_first(cluster, local)
         return name
+
+    def _local_first(self, to_cluster: str, to_local: str) -> Chain:
+        """The way in from external addresses; without an endpoint here it ends in a drop."""
+        chain = nftables.external_chain(self.service, self.node, to_cluster, to_local)
+        return chain if self.service.external else replace(chain, rules=(*chain.rules, "drop"))
 
     def _with_affinity(self) -> None:
         """Chains and dynamic sets of its own, as kube-proxy's nftables mode has them."""
@@ -164,8 +191,8 @@ class _Flat:
             key = f"{port.cluster_ip} . {port.protocol} . {port.port}"
             self.out.put("service-ips", key, f"goto {chain}")
         if service.endpoints.exists and port.is_external:
-            self.out.chains[f"external-{name}"] = nftables.external_chain(
-                service, self.node, f"service-{name}", f"local-{name}"
+            self.out.chains[f"external-{name}"] = self._local_first(
+                f"service-{name}", f"local-{name}"
             )
             for address in port.external_ips:
                 self._lead_address(address, f"external-{name}")

@@ -138,7 +138,7 @@ def test_other_services_have_nothing() -> None:
 
 def test_explained_rules_stand_under_their_place_with_their_object() -> None:
     services = {"default/web": desired_services(WEB, [], NODE)}
-    rules = [asdict(rule) for rule in explain_rules("flat", services, NODE)]
+    rules = [asdict(rule) for rule in explain_rules("nftables", services, NODE)]
     lines = list(explained_lines(rules))
     assert "map no-endpoint-services" in lines
     at = lines.index("map no-endpoint-services")

@@ -106,6 +106,19 @@ def test_flat_has_chains_by_count_and_not_by_service() -> None:
     assert many.sets["endpoints"].elements["10.96.0.7 . tcp . 80 . 1"] == "10.244.2.1 . 8080"
 
 
+def test_flat_costs_packets_of_a_known_connection_nothing() -> None:
+    """The kernel asks chains of type nat once a connection, filters for each packet."""
+    local = replace(
+        service(1).port, external_local=True, node_port=30080, external_ips=("1.2.3.4",)
+    )
+    elsewhere = Service(local, decide(local, (Endpoint("10.244.2.1", 80, "node-2"),), NODE))
+    table = flat.compile_flat([service(2), elsewhere], NODE)
+    assert {chain.kind for chain in table.chains.values() if chain.hook} == {"nat"}
+    assert table.sets["service-ips"].elements["10.96.0.2 . tcp . 80"] == "goto reject-chain"
+    assert table.sets["service-ips"].elements["1.2.3.4 . tcp . 80"] == "goto ext-1-0"
+    assert table.chains["ext-1-0"].rules[-1] == "drop"
+
+
 def test_ipv6_rules_speak_ipv6() -> None:
     port = ServicePort(namespace="d", name="s", cluster_ip="fd00::1", port=80, node_port=30080)
     endpoints = (Endpoint("fd01::5", 8080, "node-1"),)
