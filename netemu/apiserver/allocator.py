@@ -9,20 +9,43 @@ from __future__ import annotations
 
 import ipaddress
 import random as random_module
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """Numbers low … high; `band` of them, from low, are given only on request."""
+
+    low: int
+    high: int
+    band: int
+
+    def __str__(self) -> str:
+        return f"{self.low}-{self.high}"
+
+    @property
+    def parts(self) -> tuple[tuple[int, int], tuple[int, int]]:
+        """(first, last) of what is given freely, and of the band."""
+        start = self.low + self.band if self.low + self.band <= self.high else self.low
+        return (start, self.high), (self.low, start - 1)
 
 
 class Allocator:
-    """Numbers low … high; `band` of them, from low, are given only on request."""
+    """The numbers of some ranges, which may overlap and may come and go."""
 
-    def __init__(self, low: int, high: int, *, band: int) -> None:
-        self.low, self.high = low, high
-        self._start = low + band if low + band <= high else low
+    def __init__(self, *ranges: Range) -> None:
+        self.ranges: Sequence[Range] = ranges
+        """Where new numbers are taken from, in this order."""
         self._used: dict[int, set[Hashable]] = {}
         self._reserved: dict[int, int] = {}
 
     def contains(self, number: int) -> bool:
-        return self.low <= number <= self.high
+        return any(each.low <= number <= each.high for each in self.ranges)
+
+    def has(self, number: int, owner: Hashable) -> bool:
+        """Whether `owner` is known to have it."""
+        return owner in self._used.get(number, ())
 
     def is_free(self, number: int, owner: Hashable = None) -> bool:
         """Whether `owner` may have it: nobody else does."""
@@ -44,7 +67,7 @@ class Allocator:
 
     def pick(self, random: random_module.Random) -> int | None:
         """A free number, reserved; None when all are taken."""
-        for low, high in ((self._start, self.high), (self.low, self._start - 1)):
+        for low, high in (part for each in self.ranges for part in each.parts):
             found = self._pick(low, high, random)
             if found is not None:
                 self.reserve(found)
@@ -76,19 +99,19 @@ class Allocator:
                     del self._used[number]
 
 
-def addresses(network: str) -> Allocator:
-    """An allocator of the addresses of a service subnet, as numbers; both ends stay free."""
+def addresses(network: str) -> Range:
+    """The addresses of a service subnet, as numbers; both ends stay free."""
     net = ipaddress.ip_network(network)
     low, high = int(net.network_address) + 1, int(net.broadcast_address)
     high -= net.version == 4
     size = high - low + 1
-    return Allocator(low, high, band=min(max(16, size // 16), 256) if size >= 16 else 0)
+    return Range(low, high, min(max(16, size // 16), 256) if size >= 16 else 0)
 
 
-def ports(low: int, high: int) -> Allocator:
-    """An allocator of node ports (KEP-3668)."""
+def ports(low: int, high: int) -> Range:
+    """Node ports (KEP-3668)."""
     size = high - low + 1
-    return Allocator(low, high, band=min(max(16, size // 32), 128) if size >= 32 else 0)
+    return Range(low, high, min(max(16, size // 32), 128) if size >= 32 else 0)
 
 
 def number_of(address: str) -> int | None:

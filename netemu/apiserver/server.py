@@ -142,7 +142,8 @@ class ApiServer:
         await self.cache.open()
         services = self.registry.find("", "v1", "services")
         if services is not None:
-            self._services.follow(self.cache, services)
+            cidrs = self.registry.find("networking.k8s.io", "v1", "servicecidrs")
+            self._services.follow(self.cache, services, cidrs)
         self._custom.follow()
         await bootstrap(
             self.context,

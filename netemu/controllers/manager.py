@@ -39,6 +39,7 @@ from netemu.controllers.progress import EndpointsProgress
 from netemu.controllers.replicaset import ReplicaSetController, ReplicationControllerController
 from netemu.controllers.resourcequota import ResourceQuotaController
 from netemu.controllers.serviceaccount import ServiceAccountController
+from netemu.controllers.servicecidr import ServiceCidrController
 from netemu.controllers.statefulset.controller import StatefulSetController
 from netemu.controllers.volumes.binder import Reclaim, VolumeBinder
 from netemu.controllers.volumes.ephemeral import EphemeralVolumeController
@@ -78,6 +79,7 @@ class ControllerManager:
         self._progress = EndpointsProgress(context.client, endpoints)
         self.controllers: tuple[Controller, ...] = (
             NodeIpamController(context),
+            ServiceCidrController(context),
             ServiceAccountController(context, root_ca),
             NamespaceController(context, resources),
             DeploymentController(context),

@@ -21,8 +21,15 @@ class ClusterIPs:
     """One allocator a family, in the order of the cluster's service subnets."""
 
     def __init__(self, subnets: tuple[str, ...]) -> None:
-        self._ranges = {_family(subnet): subnet for subnet in subnets}
-        self._allocators = {family: addresses(net) for family, net in self._ranges.items()}
+        self._own = subnets
+        self._subnets = subnets
+        self._allocators = {_family(net): Allocator(addresses(net)) for net in subnets}
+
+    def extend(self, further: Iterable[str]) -> None:
+        """The ranges of ServiceCIDRs, besides the cluster's own; families stay as they are."""
+        self._subnets = tuple(dict.fromkeys((*self._own, *further)))
+        for family, allocator in self._allocators.items():
+            allocator.ranges = [addresses(net) for net in self._subnets if _family(net) == family]
 
     def note(self, obj: Object, owner: str, known: bool) -> None:
         """A Service that has these addresses exists, or does no more."""
@@ -114,8 +121,10 @@ class ClusterIPs:
         if number is None:
             message = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
             return invalid(field, address, message)
-        if allocator is None or not allocator.contains(number):
-            valid = self._ranges.get(_family(address), ", ".join(self._ranges.values()))
+        kept = allocator is not None and allocator.has(number, owner)  # even if its range ends
+        if allocator is None or not (kept or allocator.contains(number)):
+            mine = [net for net in self._subnets if _family(net) == _family(address)]
+            valid = ", ".join(mine or self._subnets)
             why = (
                 f"the provided IP ({address}) is not in the valid range. The range of valid IPs is"
             )

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 
 from netemu.api.invalid import invalid
 from netemu.api.kind import Cause, Object
-from netemu.apiserver.allocator import ports
+from netemu.apiserver.allocator import Allocator, ports
 
 _HEALTH = "healthCheckNodePort"
 
@@ -19,7 +19,8 @@ class NodePorts:
     """One allocator for all Services; TCP and UDP of one Service may share a number."""
 
     def __init__(self, low: int, high: int) -> None:
-        self._allocator = ports(low, high)
+        self._range = ports(low, high)
+        self._allocator = Allocator(self._range)
 
     def note(self, obj: Object, owner: str, known: bool) -> None:
         (self._allocator.assign if known else self._allocator.free)(_numbers(obj), owner)
@@ -55,10 +56,9 @@ class NodePorts:
         for field, number in asked:
             if number in mine:
                 continue  # the same number for another protocol; validation refuses the rest
-            low, high = self._allocator.low, self._allocator.high
             if not self._allocator.contains(number):
                 message = "provided port is not in the valid range. The range of valid ports is"
-                causes.append(invalid(field, number, f"{message} {low}-{high}"))
+                causes.append(invalid(field, number, f"{message} {self._range}"))
             elif not self._allocator.is_free(number, owner):
                 causes.append(invalid(field, number, "provided port is already allocated"))
             else:

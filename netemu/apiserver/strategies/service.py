@@ -6,6 +6,8 @@ https://kubernetes.io/docs/concepts/services-networking/dual-stack/
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from netemu.api import meta
 from netemu.api.invalid import error as invalid_error
 from netemu.api.kind import Cause, Kind, Object
@@ -34,17 +36,25 @@ class ServiceStrategy(Strategy):
         self._ports = NodePorts(*port_range)
         self._reserved: dict[int, Reservation] = {}
 
-    def follow(self, cache: Cache, kind: Kind) -> None:
-        """Know what the present Services have, and keep knowing."""
+    def follow(self, cache: Cache, kind: Kind, cidrs: Kind | None) -> None:
+        """Know what the present Services have, and which ServiceCIDRs there are; keep knowing."""
         for entry in cache.of(kind).entries():
             self._note(None, entry.object)
+
+        def ranges() -> None:
+            if cidrs is not None:
+                found = cache.of(cidrs).entries()
+                self._ips.extend(net for entry in found for net in usable(entry.object))
 
         def changed(of: Kind, change: Change) -> None:
             if of is kind:
                 before = change.before.object if change.before else None
                 self._note(before, None if change.deleted else change.entry.object)
+            elif of is cidrs:
+                ranges()
 
         cache.on_change(changed)
+        ranges()
 
     def _note(self, before: Object | None, now: Object | None) -> None:
         for obj, known in ((before, False), (now, True)):
@@ -95,6 +105,13 @@ def _numbers(obj: Object) -> set[str]:
     given = {str(port) for port in numbers(obj)}
     addresses = (obj.get("spec") or {}).get("clusterIPs") or ()
     return given | {address for address in addresses if address != NONE}
+
+
+def usable(cidr: Object) -> Sequence[str]:
+    """The ranges of a ServiceCIDR, if new Services may have addresses of them."""
+    found = (cidr.get("status") or {}).get("conditions") or ()
+    ready = any(each["type"] == "Ready" and each["status"] == "True" for each in found)
+    return cidr["spec"]["cidrs"] if ready and not meta.is_deleting(cidr) else ()
 
 
 class Reservation:

@@ -43,6 +43,18 @@ spec:
   selector: {app: web}
   ports: [{port: 80, nodePort: 30080}]
 """
+RANGE = """
+apiVersion: networking.k8s.io/v1
+kind: ServiceCIDR
+metadata: {name: more}
+spec: {cidrs: [10.200.0.0/24]}
+"""
+FURTHER = """
+apiVersion: v1
+kind: Service
+metadata: {name: further}
+spec: {clusterIP: 10.200.0.7, selector: {app: web}, ports: [{port: 80}]}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +89,19 @@ def test_every_node_serves_the_service_in_its_own_mode(mixed: Any) -> None:
     tables = [mixed.in_node(f"node-{n}", "nft", "list", "tables") for n in (2, 3)]
     assert "kube-proxy" in tables[0] and "netemu-flat" not in tables[0]
     assert "netemu-flat" in tables[1] and "kube-proxy" not in tables[1]
+
+
+def test_a_further_range_of_service_addresses(mixed: Any) -> None:
+    """KEP-1880: a ServiceCIDR is used once it is ready, and stays while it is in use."""
+    mixed.run("apply", "-f", "-", stdin=RANGE)
+    mixed.run("wait", "servicecidr/more", "--for=condition=Ready", "--timeout=60s")
+    mixed.run("apply", "-f", "-", stdin=FURTHER)
+    for pod in mixed.get("pods", "-l", "app=web")["items"]:
+        assert len(answers(mixed, pod["metadata"]["name"], "http://10.200.0.7")) >= 2
+    mixed.run("delete", "servicecidr", "more", "--wait=false")
+    mixed.run("wait", "servicecidr/more", "--for=condition=Ready=false", "--timeout=60s")
+    mixed.run("delete", "service", "further")
+    mixed.run("wait", "servicecidr/more", "--for=delete", "--timeout=60s")
 
 
 def test_a_load_balancers_address_is_reached_from_outside(mixed: Any) -> None:
