@@ -158,3 +158,31 @@ async def test_agnhost_porter_with_tls(standins: StandIns, size: int) -> None:
     with contextlib.suppress(ConnectionError):
         assert b"HTTP" not in await _ask(18443, b"GET / HTTP/1.0\r\n\r\n")
     assert (await _ask(18080, b"GET / HTTP/1.0\r\n\r\n")).endswith(b"plain")
+
+
+async def _dial(to: str) -> tuple[str, Any]:
+    query = f"GET /dial?{to} HTTP/1.1\r\nConnection: close\r\n\r\n"
+    head, _, body = (await _ask(18080, query.encode())).decode().partition("\r\n\r\n")
+    status = head.split(" ")[1]
+    return status, json.loads(body) if status == "200" else body
+
+
+async def test_agnhost_netexec_asks_others(standins: StandIns) -> None:
+    """/dial, by which upstream's suite lets one pod ask another: here one of the same process."""
+    await standins.start("c1", (18080, "TCP"), program="netexec")
+    await standins.start("c2", (18082, "TCP"), (18083, "UDP"), program="netexec")
+    to = "request=hostname&host=127.0.0.1"
+    assert await _dial(f"{to}&protocol=http&port=18082&tries=2") == (
+        "200",
+        {"responses": ["web-0", "web-0"]},
+    )
+    assert await _dial(f"{to}&protocol=udp&port=18083") == ("200", {"responses": ["web-0"]})
+    assert (await _dial("request=clientip&host=127.0.0.1&port=18082"))[1]["responses"][
+        0
+    ].startswith("127.0.0.1:")
+    status, found = await _dial(f"{to}&port=18084")
+    assert status == "200" and "connection refused" in found["errors"][0]
+    for wrong in ("host=localhost&port=18082", "host=127.0.0.1&port=x", "port=18082&tries=x"):
+        assert (await _dial(f"request=hostname&{wrong}"))[0] == "400"
+    log = (standins.directory / "c1.log").read_text()
+    assert log.count('"GET /dial?') == 7

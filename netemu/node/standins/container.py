@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import time
 
+from netemu.node.standins.dial import Dial, Dialler
 from netemu.node.standins.http import Answer, HttpConnection, Request
 from netemu.node.standins.programs import PROGRAMS, answer_datagram
 from netemu.node.standins.sockets import plain
@@ -103,6 +104,10 @@ class StandIn:
         answer = self._program(self.spec["identity"], request)
         self.spent += time.thread_time_ns() - start
         return answer
+
+    def dial(self, near: socket.socket, dial: Dial, tell: Callable[[Answer], None]) -> None:
+        """Ask another server from the pod's network, which the connection `near` is in."""
+        Dialler(self._loop, near, dial, tell).next()
 
     def log_request(self, request: Request, answer: Answer) -> None:
         """An access log line in the format that nginx and Apache call combined."""

@@ -13,6 +13,7 @@ from netemu.node.supervisor.loop import READ, WRITE
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from netemu.node.standins.container import StandIn
+    from netemu.node.standins.dial import Dial
     from netemu.node.supervisor.loop import Loop
 
 MAX_HEAD = 64 * 1024
@@ -49,7 +50,7 @@ class Request:
 
 
 class Answer:
-    __slots__ = ("status", "body", "kind", "headers", "delay")
+    __slots__ = ("status", "body", "kind", "headers", "delay", "dial")
 
     def __init__(
         self,
@@ -62,6 +63,8 @@ class Answer:
         self.status, self.kind, self.headers = status, kind, headers
         self.delay = 0.0
         """Seconds to wait before it is sent."""
+        self.dial: Dial | None = None
+        """What to ask another server first; its answer is then sent instead of this one."""
 
 
 class HttpConnection:
@@ -118,6 +121,10 @@ class HttpConnection:
                 break
             request.client = self._peer
             answer = self._owner.answer(request)
+            if answer.dial is not None:
+                self._busy = True
+                self._owner.dial(self._sock, answer.dial, lambda a, r=request: self._told(r, a))  # type: ignore[misc]
+                break
             self._owner.log_request(request, answer)
             if answer.delay > 0:
                 self._busy = True
@@ -126,6 +133,10 @@ class HttpConnection:
             self._queue(request, answer)
         if self._out:
             self._flush()
+
+    def _told(self, request: Request, answer: Answer) -> None:
+        self._owner.log_request(request, answer)
+        self._later(request, answer)
 
     def _later(self, request: Request, answer: Answer) -> None:
         self._busy = False

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 
+from netemu.node.standins.dial import Dial
 from netemu.node.standins.http import Answer, Request
 from netemu.node.supervisor.wire import Message
 
@@ -68,10 +69,19 @@ def netexec(identity: Message, request: Request) -> Answer:
         return Answer(request.headers.get(query.get("key", "").lower(), ""))
     if path == "/healthz":
         return Answer("")
+    if path == "/dial":
+        return _dial(query)
     if path == "/redirect":
         code = query.get("code", "302")
         return Answer("", int(code), headers=(("Location", query.get("location", "/")),))
     return Answer("404 page not found\n", status=404)
+
+
+def _dial(query: dict[str, str]) -> Answer:
+    dial = Dial(query)
+    answer = Answer(dial.refused, status=400 if dial.refused else 200)
+    answer.dial = None if dial.refused else dial
+    return answer
 
 
 def porter(identity: Message, request: Request) -> Answer:

@@ -7,13 +7,21 @@ which goes in, makes the pod's sockets, and comes back.
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import socket
+from contextlib import contextmanager
 
 from netemu.node.supervisor import kernel
 from netemu.node.supervisor.wire import Message
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 BACKLOG = 512
+_SIOCGSKNS = 0x894C
+"""ioctl(2) that opens the network namespace of a socket."""
 
 
 def open_all(netns: int, ports: list[Message]) -> list[socket.socket]:
@@ -21,20 +29,41 @@ def open_all(netns: int, ports: list[Message]) -> list[socket.socket]:
 
     Raises OSError with the port in its text; then none stays open.
     """
-    own = os.open("/proc/self/ns/net", os.O_RDONLY)
     opened: list[socket.socket] = []
-    kernel.setns(netns, kernel.NEWNET)
-    try:
-        for entry in ports:
-            opened.append(_open(entry["port"], entry.get("protocol", "TCP")))
-    except OSError:
-        for sock in opened:
-            sock.close()
-        raise
-    finally:
-        kernel.setns(own, kernel.NEWNET)
-        os.close(own)
+    with _inside(netns):
+        try:
+            for entry in ports:
+                opened.append(_open(entry["port"], entry.get("protocol", "TCP")))
+        except OSError:
+            for sock in opened:
+                sock.close()
+            raise
     return opened
+
+
+def open_beside(near: socket.socket, family: int, kind: int) -> socket.socket:
+    """A non-blocking socket in the network namespace of another one."""
+    netns = fcntl.ioctl(near, _SIOCGSKNS)
+    try:
+        with _inside(netns):
+            sock = socket.socket(family, kind)
+    finally:
+        os.close(netns)
+    sock.setblocking(False)
+    return sock
+
+
+@contextmanager
+def _inside(netns: int) -> Iterator[None]:
+    own = os.open("/proc/self/ns/net", os.O_RDONLY)
+    try:
+        kernel.setns(netns, kernel.NEWNET)
+        try:
+            yield
+        finally:
+            kernel.setns(own, kernel.NEWNET)
+    finally:
+        os.close(own)
 
 
 def _open(port: int, protocol: str) -> socket.socket:

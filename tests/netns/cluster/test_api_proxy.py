@@ -122,9 +122,13 @@ def test_a_backend_with_tls(ask: Any) -> None:
     assert ask(f"{PODS}/web:1443/proxy/")[0] == 503
 
 
-def test_programs_of_agnhost(ask: Any) -> None:
+def test_programs_of_agnhost(cluster: Any, ask: Any) -> None:
     """netexec with a flag's value in a word of its own; test-webserver with a volume's file."""
     assert ask(f"{PODS}/web:8090/proxy/hostname") == (200, "web")
+    address = cluster.get("pod", "web")["status"]["podIP"]
+    dial = f"dial?request=clientip&host={address}&port=8090"
+    code, text = ask(f"{PODS}/web:8090/proxy/{dial}")
+    assert code == 200 and f'"{address}:' in text, "it asks from the pod's own network"
     assert ask(f"{PODS}/web:8070/proxy/results/page") == (200, "written\n")
 
 
