@@ -28,12 +28,16 @@ class DownReport:
 
 
 def down(name: str, *, keep_data: bool = False, purge: bool = False) -> DownReport:
-    """Take cluster `name` away. `keep_data` keeps the store and the volumes for the next `up`.
+    """Take cluster `name` away, or the data that an earlier `down` kept.
+
+    `keep_data` keeps the store and the volumes for the next `up`. NoSuchCluster when there is
+    nothing of it.
 
     In an etcd, objects stay, apart from this machine's Nodes and their pods. `purge` removes those
     as well; MembershipError, and nothing is touched, while other members use them.
     """
-    if name not in state.clusters():
+    kept = not keep_data and ClusterConfig(name=name).data_dir.is_dir()
+    if name not in state.clusters() and not kept:
         raise state.NoSuchCluster(name)
     with state.lock(name):
         config = _settings(name)
