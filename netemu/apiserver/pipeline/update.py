@@ -101,11 +101,18 @@ async def _replace(
         if kind.has_generation and subresource != "status" and _spec_changed(kind, new, old):
             new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
         done = await _write(ctx, kind, entry, new, options)
-        if done is not None and not subresource and options.field_validation:
-            options.warnings.extend(strategy.warnings(done))
+        if done is not None and options.field_validation:
+            if not subresource:
+                options.warnings.extend(strategy.warnings(done))
+            elif subresource == "resize":
+                options.warnings.append(NOT_RESIZED)
         return done
     finally:
         strategy.release(ctx, new)
+
+
+NOT_RESIZED = "resize: has no effect in netemu until a container starts again"
+"""Said to whoever resizes a pod."""
 
 
 async def _write(

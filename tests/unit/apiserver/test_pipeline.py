@@ -12,7 +12,9 @@ from netemu.api.kinds import (
     POD_DISRUPTION_BUDGETS,
     PODS,
 )
-from netemu.client.protocol import APPLY_PATCH
+from netemu.apiserver.pipeline.context import Options
+from netemu.apiserver.pipeline.patch import patch_object
+from netemu.client.protocol import APPLY_PATCH, STRATEGIC_MERGE_PATCH
 from netemu.errors import ApiError
 
 LABELS = {"app": "web"}
@@ -236,6 +238,16 @@ async def test_debug_containers_and_resizes_change_nothing_else(client, http):
     assert done["spec"]["containers"][0]["resources"] == resources
     assert done["spec"]["containers"][0]["image"] == "x"
     assert done["metadata"]["generation"] > made["metadata"]["generation"]
+
+
+async def test_a_resize_says_that_it_takes_a_restart(client, server):
+    pod = {"metadata": {"name": "p", "namespace": "default"}}
+    await client.create(PODS, pod | {"spec": {"containers": [{"name": "c", "image": "x"}]}})
+    body = {"spec": {"containers": [{"name": "c", "resources": {"limits": {"cpu": "1"}}}]}}
+    options = Options(field_validation="Warn")
+    where = (server.context, PODS, "default", "p", body, STRATEGIC_MERGE_PATCH, options)
+    await patch_object(*where, subresource="resize")
+    assert [text.partition(":")[0] for text in options.warnings] == ["resize"]
 
 
 async def test_an_update_without_a_revision_where_one_is_needed(client):
