@@ -31,7 +31,7 @@ def pods_of(session: Session, word: str, labels: str = "") -> list[Object]:
 def one_pod(session: Session, word: str) -> Object:
     """As `pods_of`, and one of them."""
     found = pods_of(session, word)
-    chosen = sorted(found, key=_preference)[0]
+    chosen = min(found, key=_preference)
     if len(found) > 1:
         print(f"Found {len(found)} pods, using pod/{chosen['metadata']['name']}", file=sys.stderr)
     return chosen

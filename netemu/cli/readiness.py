@@ -168,7 +168,7 @@ def why_not_ready(obj: Object) -> str:
     for container in (c for kind in kinds for c in status.get(kind) or ()):
         state = container.get("state") or {}
         waiting, ended = state.get("waiting"), state.get("terminated")
-        if waiting and waiting.get("reason") not in ("PodInitializing",):
+        if waiting and waiting.get("reason") != "PodInitializing":
             message = f": {waiting['message']}" if waiting.get("message") else ""
             return f"container {container['name']}: {waiting.get('reason', 'waiting')}{message}"
         if ended and ended.get("exitCode"):

@@ -194,5 +194,5 @@ def _image_patch(target: Target, live: Object, chosen: dict[str, str]) -> Object
             patch[kind] = changed
     missing = chosen.keys() - found - {"*"}
     if missing:
-        raise CommandFailed(f'unable to find container named "{sorted(missing)[0]}"')
+        raise CommandFailed(f'unable to find container named "{min(missing)}"')
     return {"spec": patch} if bare else {"spec": {"template": {"spec": patch}}}

@@ -72,7 +72,7 @@ def limit(
     else:
         allowed = min(max(stable, least), most)
         reason, text = _why_same(proposed, least, most)
-    limited = reason not in ("DesiredWithinRange",)
+    limited = reason != "DesiredWithinRange"
     return Limited(
         replicas=allowed,
         stabilized=stable != proposed,

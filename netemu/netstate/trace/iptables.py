@@ -159,7 +159,7 @@ class IptablesRules:
             if option.name == "--name":
                 recent = option.values[0]
         for option in options:
-            if option.name in ("--name",):
+            if option.name == "--name":
                 continue
             if self._option(walk, option, recent) == option.negated:
                 return False

@@ -109,7 +109,7 @@ class Dialler:
         if self._dial.protocol == "udp":
             self._end(sock, self._responses, self._in)
         elif not data:
-            head, found, body = self._in.partition(b"\r\n\r\n")
+            _, found, body = self._in.partition(b"\r\n\r\n")
             if found:
                 self._end(sock, self._responses, body)
             else:

@@ -100,4 +100,4 @@ def _wildcard(kind: int) -> socket.socket:
 
 def plain(address: str) -> str:
     """An address without the mapping that an IPv6 socket gives to IPv4 peers."""
-    return address[7:] if address.startswith("::ffff:") else address
+    return address.removeprefix("::ffff:")
