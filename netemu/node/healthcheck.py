@@ -96,17 +96,6 @@ class HttpPort:
     async def open(cls, path: str, port: int, answers: Callable[[str], Answer]) -> HttpPort:
         """Listen inside the namespace at `path`; OSError when the port is taken there."""
 
-        def listen() -> socket.socket:
-            found = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            try:
-                found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                found.bind(("0.0.0.0", port))
-                found.setblocking(False)
-            except OSError:
-                found.close()
-                raise
-            return found
-
         async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             try:
                 async with asyncio.timeout(10):
@@ -119,11 +108,19 @@ class HttpPort:
             finally:
                 writer.close()
 
-        return cls(await asyncio.start_server(serve, sock=await netns.await_in(path, listen)))
+        sock = await netns.await_in(path, lambda: _listen(port))
+        return cls(await asyncio.start_server(serve, sock=sock))
 
     async def close(self) -> None:
         self._server.close()
         await self._server.wait_closed()
+
+
+def _listen(port: int) -> socket.socket:
+    """Every address of the calling thread's namespace, of both families where it has IPv6."""
+    if socket.has_dualstack_ipv6():
+        return socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True)
+    return socket.create_server(("0.0.0.0", port))
 
 
 class HealthServers:

@@ -311,8 +311,10 @@ async def test_rules_flushed_behind_our_back_come_back(path: str, mode: str) -> 
         await here.until("10.244.1.5")
 
 
-async def _get(path: str, port: int, page: str = "/") -> tuple[int, dict[str, str], Any]:
-    argv = ["curl", "-s", "-i", "--max-time", "5", f"http://127.0.0.1:{port}{page}"]
+async def _get(
+    path: str, port: int, page: str = "/", host: str = "127.0.0.1"
+) -> tuple[int, dict[str, str], Any]:
+    argv = ["curl", "-s", "-i", "-g", "--max-time", "5", f"http://{host}:{port}{page}"]
     head, _, body = (await netns.run(path, argv)).decode().partition("\r\n\r\n")
     lines = head.split("\r\n")
     fields = dict(line.lower().split(": ", 1) for line in lines[1:])
@@ -328,6 +330,7 @@ async def test_health_check_node_port_counts_ready_local_endpoints(path: str) ->
         assert fields["x-load-balancing-endpoint-weight"] == "2"
         assert body["localEndpoints"] == 2
         assert body["service"] == {"namespace": "default", "name": "web"}
+        assert await _get(path, 32123, host="[::1]") == (status, fields, body)
         await here.apply(endpoints("web", "10.244.1.5", ready=False))
         status, _, body = await _get(path, 32123)
         assert status == 503 and body["localEndpoints"] == 0
