@@ -160,6 +160,20 @@ async def test_agnhost_porter_with_tls(standins: StandIns, size: int) -> None:
     assert (await _ask(18080, b"GET / HTTP/1.0\r\n\r\n")).endswith(b"plain")
 
 
+async def test_agnhost_netexec_is_silent_to_what_it_does_not_know(standins: StandIns) -> None:
+    """nc -v probes with an X, and would end at an empty datagram."""
+    await standins.start("c1", (18081, "UDP"), program="netexec")
+
+    def first_answer() -> bytes:
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+            client.settimeout(60)
+            for data in (b"X", b"hostname\n"):
+                client.sendto(data, ("127.0.0.1", 18081))
+            return client.recv(100)
+
+    assert await asyncio.to_thread(first_answer) == b"web-0"
+
+
 async def _dial(to: str) -> tuple[str, Any]:
     query = f"GET /dial?{to} HTTP/1.1\r\nConnection: close\r\n\r\n"
     head, _, body = (await _ask(18080, query.encode())).decode().partition("\r\n\r\n")

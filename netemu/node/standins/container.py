@@ -95,7 +95,9 @@ class StandIn:
                 data, client = sock.recvfrom(65535)
                 peer = (plain(client[0]), client[1])
                 program = self.spec.get("program", "")
-                sock.sendto(answer_datagram(program, self.spec["identity"], data, peer), client)
+                answer = answer_datagram(program, self.spec["identity"], data, peer)
+                if answer is not None:
+                    sock.sendto(answer, client)
             except OSError:
                 return
 

@@ -111,8 +111,13 @@ PROGRAMS: dict[str, Program] = {
 }
 
 
-def answer_datagram(program: str, identity: Message, data: bytes, client: tuple[str, int]) -> bytes:
-    """Echo; netexec and serve-hostname know a few words."""
+def answer_datagram(
+    program: str, identity: Message, data: bytes, client: tuple[str, int]
+) -> bytes | None:
+    """Echo; netexec and serve-hostname know a few words. None: silence, as netexec has for others.
+
+    An empty datagram would end a client like nc, which probes with an X before what it was told.
+    """
     if program == "serve-hostname":
         return str(identity["pod"]).encode()
     if program != "netexec":
@@ -122,7 +127,7 @@ def answer_datagram(program: str, identity: Message, data: bytes, client: tuple[
         return str(identity["pod"]).encode()
     if word.lower() == "clientip":
         return f"{_bracket(client[0])}:{client[1]}".encode()
-    return rest.encode() if word.lower() == "echo" else b""
+    return rest.encode() if word.lower() == "echo" and rest else None
 
 
 def _burn(request: Request) -> Answer:

@@ -56,10 +56,12 @@ def test_it_says_which_pod_it_is_in_json_too() -> None:
         ("netexec", b"hostname\n", b"web-0"),
         ("netexec", b"echo hi there", b"hi there"),
         ("netexec", b"clientip", b"[fd00::9]:99"),
+        ("netexec", b"X", None),
+        ("netexec", b"", None),
         ("serve-hostname", b"x", b"web-0"),
     ],
 )
-def test_datagrams(program: str, data: bytes, answer: bytes) -> None:
+def test_datagrams(program: str, data: bytes, answer: bytes | None) -> None:
     assert answer_datagram(program, IDENTITY, data, ("fd00::9", 99)) == answer
 
 
