@@ -2,8 +2,7 @@ from typing import Any
 
 import pytest
 
-from netemu.api import meta, table
-from netemu.api.kind import Kind
+from kind_rules import cells, problems, stored
 from netemu.api.kinds import (
     CONFIG_MAPS,
     EVENTS,
@@ -16,27 +15,6 @@ from netemu.api.kinds import (
     SECRETS,
     SERVICE_ACCOUNTS,
 )
-from netemu.api.objectrules import validate
-
-
-def stored(kind: Kind, obj: dict[str, Any], old: dict[str, Any] | None = None) -> dict[str, Any]:
-    metadata = {"name": "x", **({"namespace": "default"} if kind.namespaced else {})}
-    new = meta.copy({"metadata": metadata, **obj})
-    kind.default(new)
-    kind.prepare(new, old)
-    return new
-
-
-def problems(
-    kind: Kind, obj: dict[str, Any], old: dict[str, Any] | None = None
-) -> list[tuple[str, str]]:
-    causes = validate(kind, stored(kind, obj, old), old)
-    return [(cause.field, cause.message) for cause in causes]
-
-
-def cells(kind: Kind, obj: dict[str, Any], now: float = 0) -> list[Any]:
-    found: list[Any] = table.render(kind, [stored(kind, obj)], now=now)["rows"][0]["cells"]
-    return found
 
 
 def test_a_namespace_is_active_and_labelled() -> None:

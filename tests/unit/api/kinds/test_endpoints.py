@@ -2,20 +2,12 @@ from typing import Any
 
 import pytest
 
-from netemu.api import meta, table
+from kind_rules import problems, stored
+from netemu.api import table
 from netemu.api.kind import Kind
 from netemu.api.kinds import ENDPOINT_SLICES, ENDPOINTS
-from netemu.api.objectrules import validate
 
 METADATA = {"name": "e", "namespace": "default"}
-
-
-def problems(
-    kind: Kind, obj: dict[str, Any], old: dict[str, Any] | None = None
-) -> list[tuple[str, str]]:
-    new = meta.copy({"metadata": METADATA, **obj})
-    kind.default(new)
-    return [(cause.field, cause.message) for cause in validate(kind, new, old)]
 
 
 def endpoint_slice(*addresses: str, kind: str = "IPv4", **more: Any) -> dict[str, Any]:
@@ -70,7 +62,7 @@ def test_good_slices() -> None:
 
 
 def test_the_address_type_stays() -> None:
-    old = {"metadata": METADATA, **endpoint_slice("10.0.0.1")}
+    old = stored(ENDPOINT_SLICES, endpoint_slice("10.0.0.1"))
     found = problems(ENDPOINT_SLICES, endpoint_slice("fd00::1", kind="IPv6"), old)
     assert found == [("addressType", 'Invalid value: "IPv6": field is immutable')]
 

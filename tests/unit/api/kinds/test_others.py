@@ -2,7 +2,8 @@ from typing import Any
 
 import pytest
 
-from netemu.api import meta, table, versions
+from kind_rules import cells, problems, stored
+from netemu.api import meta, versions
 from netemu.api.kind import Kind
 from netemu.api.kinds import (
     CLUSTER_ROLE_BINDINGS,
@@ -28,28 +29,6 @@ from netemu.api.kinds import (
 )
 from netemu.api.objectrules import validate
 from netemu.errors import ApiError
-
-
-def stored(kind: Kind, obj: dict[str, Any], old: dict[str, Any] | None = None) -> dict[str, Any]:
-    metadata = {"name": "x", "uid": "1", **({"namespace": "default"} if kind.namespaced else {})}
-    new = meta.copy({"metadata": metadata, **obj})
-    kind.default(new)
-    kind.prepare(new, old)
-    return new
-
-
-def problems(
-    kind: Kind, obj: dict[str, Any], old: dict[str, Any] | None = None
-) -> list[tuple[str, str]]:
-    causes = validate(kind, stored(kind, obj, old), old)
-    return [(cause.field, cause.message) for cause in causes]
-
-
-def cells(kind: Kind, obj: dict[str, Any], now: float = 0) -> list[Any]:
-    shown = {**stored(kind, obj), **({"status": obj["status"]} if "status" in obj else {})}
-    found: list[Any] = table.render(kind, [shown], now=now)["rows"][0]["cells"]
-    return found
-
 
 POD: dict[str, Any] = {
     "containers": [{"name": "c", "image": "busybox:1"}],

@@ -1,10 +1,14 @@
+from functools import partial
 from typing import Any
 
 import pytest
 
+import kind_rules
 from netemu.api import meta, table
 from netemu.api.kinds import PODS
-from netemu.api.objectrules import validate
+
+problems = partial(kind_rules.problems, PODS)
+stored = partial(kind_rules.stored, PODS)
 
 
 def pod(*containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
@@ -15,13 +19,6 @@ def pod(*containers: dict[str, Any], **spec: Any) -> dict[str, Any]:
         "metadata": {"name": "p", "namespace": "default"},
         "spec": {"containers": given, **spec},
     }
-
-
-def problems(obj: dict[str, Any], old: dict[str, Any] | None = None) -> list[tuple[str, str]]:
-    new = meta.copy(obj)
-    PODS.default(new)
-    PODS.prepare(new, old)
-    return [(cause.field, cause.message) for cause in validate(PODS, new, old)]
 
 
 def test_defaults() -> None:
@@ -272,13 +269,6 @@ def test_a_good_pod_has_no_problem() -> None:
         subdomain="s",
     )
     assert problems(full) == []
-
-
-def stored(obj: dict[str, Any]) -> dict[str, Any]:
-    new = meta.copy(obj)
-    PODS.default(new)
-    PODS.prepare(new, None)
-    return new
 
 
 def test_images_and_new_tolerations_may_change() -> None:

@@ -1,10 +1,14 @@
+from functools import partial
 from typing import Any
 
 import pytest
 
+import kind_rules
 from netemu.api import meta, table
 from netemu.api.kinds import SERVICES
-from netemu.api.objectrules import validate
+
+problems = partial(kind_rules.problems, SERVICES)
+stored = partial(kind_rules.stored, SERVICES)
 
 
 def service(*ports: dict[str, Any], **spec: Any) -> dict[str, Any]:
@@ -13,18 +17,6 @@ def service(*ports: dict[str, Any], **spec: Any) -> dict[str, Any]:
         "metadata": {"name": "s", "namespace": "default"},
         "spec": {"ports": given, "selector": {"app": "web"}, **spec},
     }
-
-
-def stored(obj: dict[str, Any], old: dict[str, Any] | None = None) -> dict[str, Any]:
-    new = meta.copy(obj)
-    SERVICES.default(new)
-    SERVICES.prepare(new, old)
-    return new
-
-
-def problems(obj: dict[str, Any], old: dict[str, Any] | None = None) -> list[tuple[str, str]]:
-    causes = validate(SERVICES, stored(obj, old), old)
-    return [(cause.field, cause.message) for cause in causes]
 
 
 def test_defaults() -> None:

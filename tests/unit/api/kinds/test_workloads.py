@@ -2,6 +2,7 @@ from typing import Any
 
 import pytest
 
+from kind_rules import problems
 from netemu.api import meta, table
 from netemu.api.kind import Kind
 from netemu.api.kinds import (
@@ -24,15 +25,6 @@ def workload(**spec: Any) -> dict[str, Any]:
     metadata = {"name": "w", "namespace": "default"}
     made = {"metadata": metadata, "spec": {"selector": SELECTOR, "template": TEMPLATE, **spec}}
     return meta.copy(made)
-
-
-def problems(
-    kind: Kind, obj: dict[str, Any], old: dict[str, Any] | None = None
-) -> list[tuple[str, str]]:
-    new = meta.copy(obj)
-    kind.default(new)
-    kind.prepare(new, old)
-    return [(cause.field, cause.message) for cause in validate(kind, new, old)]
 
 
 ALL = [DEPLOYMENTS, REPLICA_SETS, STATEFUL_SETS, DAEMON_SETS]
