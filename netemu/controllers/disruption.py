@@ -37,6 +37,12 @@ class UncountableError(Exception):
     """The pods' controllers do not say how many there should be."""
 
 
+def covers(budget: Object, pod: Object) -> bool:
+    """Whether a budget is about a pod: an empty selector means all, none at all means none."""
+    selector = budget["spec"].get("selector")
+    return selector is not None and parsed(selector).matches(labels(pod))
+
+
 def desired_healthy(budget: Object, pods: int, expected: int) -> tuple[int, int]:
     """(expected pods, how many of them must stay healthy). `expected`: what controllers want."""
     spec = budget["spec"]
@@ -121,7 +127,7 @@ class DisruptionController(Controller):
         found = set()
         for pod in (old, new):
             for budget in self.budgets.list(namespace(pod)) if pod else ():
-                if pod and parsed(budget["spec"].get("selector")).matches(labels(pod)):
+                if pod and covers(budget, pod):
                     found.add(key(budget))
         return found
 
@@ -141,11 +147,10 @@ class DisruptionController(Controller):
         budget = self.budgets.get(key)
         if budget is None or is_deleting(budget):
             return None
-        selector = parsed(budget["spec"].get("selector"))
         pods = [
             pod
             for pod in self.pods.by_index(BY_NAMESPACE, namespace(budget))
-            if not podstate.is_finished(pod) and selector.matches(labels(pod))
+            if not podstate.is_finished(pod) and covers(budget, pod)
         ]
         now = self.clock.now()
         try:

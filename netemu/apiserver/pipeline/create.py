@@ -12,7 +12,7 @@ from netemu.api import invalid, meta, names, objectrules
 from netemu.api.kind import Kind, Object
 from netemu.apiserver.pipeline.context import ATTEMPTS, PLAIN, ClaimLost, Context, Options
 from netemu.apiserver.pipeline.ownership import track
-from netemu.apiserver.pipeline.shape import check_shape
+from netemu.apiserver.pipeline.shape import check_shape, complete
 from netemu.errors import ApiError, not_found
 
 _GENERATED_ATTEMPTS = 8
@@ -120,6 +120,7 @@ async def _try_commit(ctx: Context, kind: Kind, obj: Object, options: Options) -
     if ctx.cache.get(kind, metadata.get("namespace", ""), metadata.get("name", "")) is not None:
         return False
     try:
+        complete(kind, obj)
         strategy.admit_create(ctx, obj)
         kind.prepare(obj, None)
         validate(kind, obj, None)

@@ -32,6 +32,18 @@ def check_shape(kind: Kind, obj: Object, options: Options) -> Object:
     return checked.clean
 
 
+def complete(kind: Kind, obj: Object) -> None:
+    """Give a built-in kind its `spec`, even an empty one: upstream's are structs, not pointers.
+
+    So whoever reads objects, our controllers and others', may count on it.
+    """
+    if "spec" in obj or kind.open_api is not None:
+        return
+    field = schema.of_kind(kind).fields.get("spec")
+    if field is not None and field.shape == "struct":
+        obj["spec"] = {}
+
+
 def field_validation(asked: str) -> str:
     """The query parameter with its default; ApiError when it is none of the three."""
     if asked in ("", STRICT, WARN, IGNORE):

@@ -23,7 +23,7 @@ from netemu.apiserver.pipeline.context import (
 )
 from netemu.apiserver.pipeline.create import validate
 from netemu.apiserver.pipeline.ownership import track
-from netemu.apiserver.pipeline.shape import check_shape
+from netemu.apiserver.pipeline.shape import check_shape, complete
 from netemu.apiserver.watcher import Entry
 from netemu.errors import ApiError
 
@@ -89,6 +89,7 @@ async def _replace(
     strategy = ctx.strategy(kind)
     try:
         if not subresource:
+            complete(kind, new)
             kind.default(new)
         track(kind, new, old, options, ctx.clock.now(), subresource)
         if not subresource:

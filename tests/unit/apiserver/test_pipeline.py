@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from netemu.api.kinds import (
+    ALL,
     CONFIG_MAPS,
     DEPLOYMENTS,
     HORIZONTAL_POD_AUTOSCALERS,
@@ -301,3 +302,19 @@ async def test_an_update_without_a_revision_is_refused_in_go_words(http):
     del made["metadata"]["resourceVersion"]
     with pytest.raises(ApiError, match="Invalid value: 0x0: must be specified for an update"):
         await http.update(LEASES, made)
+
+
+@pytest.mark.parametrize(
+    "kind", ["PodDisruptionBudget", "ResourceQuota", "LimitRange", "Lease", "Node", "CSINode"]
+)
+async def test_a_spec_is_always_there(client, http, kind):
+    """As upstream's objects have it; controllers count on it."""
+    found = next(one for one in ALL if one.kind == kind)
+    bare = {"metadata": {"name": "x", **({"namespace": "default"} if found.namespaced else {})}}
+    made = await http.json("POST", found.path("default"), body=bare)
+    assert made["spec"] == {}
+    labelled = {**bare, "metadata": {**made["metadata"], "labels": {"a": "b"}}}
+    path = found.path("default", "x")
+    changed = await http.json("PUT", path, body=labelled)
+    assert changed["spec"] == {}
+    assert changed["metadata"].get("generation") == made["metadata"].get("generation")

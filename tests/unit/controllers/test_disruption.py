@@ -97,3 +97,14 @@ async def test_pods_without_a_controller_cannot_be_counted_as_a_share(cluster, m
 )
 def test_desired_healthy(spec, expected):
     assert desired_healthy({"spec": spec}, 5, 6) == expected
+
+
+async def test_a_budget_that_says_nothing_keeps_nothing_back(cluster, make):
+    bare = {"metadata": {"name": "bare", "namespace": "default"}}
+    await cluster.client.create(kinds.POD_DISRUPTION_BUDGETS, bare)
+    await cluster.client.create(kinds.POD_DISRUPTION_BUDGETS, budget(maxUnavailable=1))
+    await cluster.client.create(kinds.DEPLOYMENTS, make.workload("Deployment", "web", 2))
+    await cluster.settle()
+    assert (await status(cluster))["disruptionsAllowed"] == 1
+    found = await cluster.client.get(kinds.POD_DISRUPTION_BUDGETS, "bare", "default")
+    assert found["status"]["expectedPods"] == 0
