@@ -83,8 +83,9 @@ class ContainerState:
         self.phase, self.reason, self.message = WAITING, reason, message
 
     def end(self, termination: Termination) -> None:
-        """It has ended; what came before is history."""
+        """It has ended, perhaps before its start was heard of; what came before is history."""
         self.phase, self.termination = TERMINATED, termination
+        self.reason = self.message = ""
         self.once = self.once or self.started
         self.started = self.ready = False
         self.killed = ""

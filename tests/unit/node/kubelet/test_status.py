@@ -101,7 +101,6 @@ def test_the_phase_after_an_exit(policy: str, code: int, phase: str) -> None:
     obj = pod(policy=policy)
     states = states_of(obj)
     states["c"].end(Termination(code, "Error" if code else "Completed", finished=NOW))
-    states["c"].reason = ""
     status = compiled(obj, states)
     assert status["phase"] == phase
     assert status["containerStatuses"][0]["state"]["terminated"]["exitCode"] == code
@@ -164,3 +163,12 @@ def test_the_last_phase_of_a_deleted_pod_is_final_whatever_its_policy(
         states["c"].phase = TERMINATED
         states["c"].termination = Termination(code=code, reason="Error")
     assert compile_status(obj, states, around(stopped=True), NOW)["phase"] == phase
+
+
+@pytest.mark.parametrize("policy", ["Always", "OnFailure", "Never"])
+def test_one_that_ended_before_its_start_was_heard_of_does_not_wait(policy: str) -> None:
+    states = states_of(pod())
+    states["c"].phase, states["c"].reason = STARTING, "ContainerCreating"
+    states["c"].end(Termination(0, "Completed", finished=NOW))
+    (container,) = compiled(pod(policy=policy), states)["containerStatuses"]
+    assert container["state"]["terminated"]["exitCode"] == 0
