@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from netemu.apiserver.server import ApiServer
 
 MANAGER_BYTES = 128
+_WHOLE = re.compile("[+-]?[0-9]{1,400}").fullmatch
+_INT64 = 1 << 63
 
 
 class Request(Protocol):
@@ -125,14 +128,16 @@ class Call:
         return named or self.request.headers.get("User-Agent", "").partition("/")[0] or "unknown"
 
     def number(self, key: str) -> int | None:
-        """A query parameter that must be a whole number."""
+        """A query parameter that must be a whole number, of 64 bits as Go has them."""
         text = self.query.get(key, "")
         if not text:
             return None
-        try:
-            return int(text)
-        except ValueError:
-            raise ApiError("BadRequest", f'{key}: invalid number "{text}"') from None
+        if not _WHOLE(text):
+            raise ApiError("BadRequest", f'{key}: invalid number "{text}"')
+        found = int(text)
+        if not -_INT64 <= found < _INT64:
+            raise ApiError("BadRequest", f'{key}: parsing "{text}": value out of range')
+        return found
 
     def answer(self, data: bytes, *, status: int = 200, content_type: str = JSON) -> web.Response:
         headers = CIMultiDict({"Content-Type": content_type, "Cache-Control": "no-cache, private"})

@@ -59,16 +59,17 @@ class Handler:
         try:
             return await sent(await compressed(request, await self._answer(request)), request)
         except ApiError as error:
-            return failure(error)
+            return _failed(request, error)
         except RecursionError:
-            return failure(ApiError("BadRequest", "what was sent is nested too deeply"))
+            message = "what was sent is nested too deeply"
+            return _failed(request, ApiError("BadRequest", message))
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception:
             where = {"method": request.method, "path": request.path}
             log.exception("request failed", extra={"kv": where})
             message = "an error on the server: the daemon's log has it"
-            return failure(ApiError("InternalError", message))
+            return _failed(request, ApiError("InternalError", message))
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         raw_path = request.raw_path.partition("?")[0]
@@ -101,6 +102,15 @@ class Handler:
         if not info.subresource and info.verb not in kind.verbs:
             raise not_allowed()
         return read_metrics if kind in METRICS else verb
+
+
+def _failed(request: web.BaseRequest, error: ApiError) -> web.StreamResponse:
+    """The answer that an error is; the end of the connection, if another answer has begun."""
+    if request.writer.output_size > 0:
+        if request.transport is not None:
+            request.transport.abort()
+        raise ConnectionResetError("the answer has begun and cannot be replaced")
+    return failure(error)
 
 
 async def sent(answer: web.StreamResponse, request: web.BaseRequest) -> web.StreamResponse:

@@ -83,6 +83,8 @@ class _Stream:
         self._call, self._kind, self._renderer, self._watcher = call, kind, renderer, watcher
         self._bookmarks = is_true(call.query, "allowWatchBookmarks")
         self._headers_sent = False
+        asked = call.number("timeoutSeconds")
+        self._seconds = float(asked) if asked else random.uniform(_SHORTEST, _LONGEST)
         self._response = web.StreamResponse(
             headers={"Content-Type": JSON, "Cache-Control": "no-cache, private"}
         )
@@ -97,7 +99,7 @@ class _Stream:
         response.enable_chunked_encoding()
         await response.prepare(self._call.http)
         try:
-            async with asyncio.timeout(self._seconds()):
+            async with asyncio.timeout(self._seconds):
                 await self._send_present(present, revision, mark_end)
                 await self._follow()
         except TimeoutError:
@@ -106,10 +108,6 @@ class _Stream:
             return response
         await response.write_eof()
         return response
-
-    def _seconds(self) -> float:
-        asked = self._call.number("timeoutSeconds")
-        return float(asked) if asked else random.uniform(_SHORTEST, _LONGEST)
 
     async def _send_present(self, present: list[Entry], revision: int, mark_end: bool) -> None:
         for start in range(0, len(present), _AT_ONCE):

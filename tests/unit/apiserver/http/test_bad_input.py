@@ -1,6 +1,7 @@
 """What clients should not send: an answer with the right code, soon, and others are served on."""
 
 import asyncio
+import contextlib
 import os
 
 import pytest
@@ -85,6 +86,32 @@ async def test_a_body_that_is_too_large(http, server):
 )
 async def test_paths_and_methods(http, method, path, code):
     assert (await code_of(http, method, path)).code == code
+
+
+@pytest.mark.parametrize("number", ["x", "1_0", " 1", "1.0", "0x1", "٣", "9" * 20, "-" + "9" * 20])
+async def test_numbers_that_are_none(http, number):
+    for key in ("resourceVersion", "limit", "timeoutSeconds"):
+        watch = {"watch": "1"} if key == "timeoutSeconds" else {}
+        error = await code_of(http, "GET", PODS, params={key: number, **watch})
+        assert error.code == 400 and key in error.message
+
+
+@pytest.mark.parametrize("error", [ApiError("BadRequest", "no"), ValueError("defect")])
+async def test_an_error_in_the_middle_of_an_answer_ends_it(server, monkeypatch, error):
+    """Another answer in its midst would be taken for a part of it."""
+
+    def fail(*anything):
+        raise error
+
+    monkeypatch.setattr("netemu.apiserver.http.watches._Stream._follow", fail)
+    reader, writer = await asyncio.open_unix_connection(str(server.socket))
+    writer.write(f"GET {PODS}?watch=1 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    answer = b""
+    async with asyncio.timeout(60):
+        with contextlib.suppress(ConnectionError):
+            answer = await reader.read()
+    writer.close()
+    assert answer.count(b"HTTP/1.1") <= 1 and b"Failure" not in answer
 
 
 async def test_patches_of_an_unknown_kind_name_what_is_known(http):
