@@ -11,6 +11,8 @@ import kubelets
 from kubelets import ended, restarts, sh, waiting
 from netemu.api.kinds import NODES, PODS
 from netemu.errors import ApiError
+from netemu.node.kubelet import kubelet, worker
+from netemu.node.kubelet.plan import plan_pod
 
 
 async def test_the_node_is_ready_with_addresses_and_room(cluster: Any) -> None:
@@ -129,6 +131,25 @@ async def test_a_deaf_container_is_killed_after_its_grace(cluster: Any) -> None:
     start = loop.time()
     await cluster.delete("p")
     assert 0.9 < loop.time() - start < 5
+
+
+async def test_a_defect_in_one_look_at_a_pod_is_not_its_last(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    looks = []
+
+    def plan(*args: Any, **kwargs: Any) -> Any:
+        looks.append(args)
+        if len(looks) == 1:
+            raise RuntimeError("a defect")
+        return plan_pod(*args, **kwargs)
+
+    monkeypatch.setattr(kubelet, "_AFTER_DEFECT", 0.01)
+    monkeypatch.setattr(worker, "plan_pod", plan)
+    await cluster.create("p", sh("sleep 1000"), terminationGracePeriodSeconds=0)
+    await cluster.ready("p")
+    assert "worker failed" in caplog.text
+    await cluster.delete("p")
 
 
 async def test_forced_deletion_does_not_wait(cluster: Any) -> None:

@@ -40,6 +40,8 @@ from netemu.node.podnetwork import PodNetwork
 
 log = logging.getLogger(__name__)
 
+_AFTER_DEFECT = 10.0
+"""Seconds until a worker that failed in a way that nobody foresaw looks at its pod again."""
 _REFRESH = 10.0
 """Seconds between two looks at a pod's volumes: sizes, and the ConfigMaps and Secrets in them
 
@@ -189,13 +191,19 @@ class Kubelet:
         self._context.spawn(self._work(worker), f"pod-{meta.key(pod)}")
 
     async def _work(self, worker: PodWorker) -> None:
-        """A worker's life. A defect of ours in one pod must not end the node."""
-        try:
-            await worker.run()
-        except Exception:
-            log.exception("worker failed", extra={"kv": {"pod": meta.key(worker.pod)}})
-        else:
-            self._workers.pop(worker.uid, None)
+        """A worker's life. A defect of ours in one pod must not end the node.
+
+        Nor may it leave a pod that nobody would end any more: the worker begins again.
+        """
+        while True:
+            try:
+                await worker.run()
+                break
+            except Exception:
+                log.exception("worker failed", extra={"kv": {"pod": meta.key(worker.pod)}})
+            await worker.context.clock.sleep(_AFTER_DEFECT)
+            worker.wake()
+        self._workers.pop(worker.uid, None)
 
     def _exited(self, described: Object) -> None:
         worker = self._workers.get(described["pod"])
