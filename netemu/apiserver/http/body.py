@@ -35,12 +35,18 @@ async def read(request: web.BaseRequest) -> bytes:
     )
     if (request.content_length or 0) > MOST_BYTES:
         raise too_large
+    content = request.content
+    if content.is_eof() and content.exception() is None:  # all of it came with the head
+        data = content.read_nowait()
+        if len(data) > MOST_BYTES:
+            raise too_large
+        return data
     invite(request)
     parts: list[bytes] = []
     size = 0
     try:
         async with asyncio.timeout(_SECONDS):
-            while part := await request.content.readany():
+            while part := await content.readany():
                 parts.append(part)
                 size += len(part)
                 if size > MOST_BYTES:
