@@ -259,12 +259,12 @@ class Runtime:
 
     def _lost(self, kind: str) -> None:
         log.warning("runtime lost", extra={"kv": {"node": self._directory.name, "kind": kind}})
-        error = DataplaneError(self._directory.name, "start", stderr="the supervisor has ended")
-        for future in self._starting.values():
-            if not future.done():
-                future.set_exception(error)
-        self._starting.clear()
         if kind == PROCESS:
+            error = DataplaneError(self._directory.name, "start", stderr="the supervisor has ended")
+            for future in self._starting.values():
+                if not future.done():
+                    future.set_exception(error)
+            self._starting.clear()
             self._pod_known.clear()
         self.on_lost(kind)
 

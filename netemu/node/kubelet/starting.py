@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,20 @@ if TYPE_CHECKING:
 
 _CONFIG_RETRY = 1.0
 _PULL_RETRY = 10.0
+
+
+async def start_containers(worker: PodWorker, states: Sequence[ContainerState]) -> None:
+    """Start `states` side by side. What is to be retried is raised when all have been tried.
+
+    Nobody would tell how it went with one that is still starting then.
+    """
+    if len(states) == 1:
+        await start_container(worker, states[0])
+        return
+    starts = (start_container(worker, state) for state in states)
+    for error in await asyncio.gather(*starts, return_exceptions=True):
+        if error is not None:
+            raise error
 
 
 async def start_container(worker: PodWorker, state: ContainerState) -> None:

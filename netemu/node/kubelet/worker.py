@@ -24,7 +24,7 @@ from netemu.node.kubelet.dnsconfig import compile_hosts, compile_resolver, hostn
 from netemu.node.kubelet.eviction import EVICTED, limited, overfull
 from netemu.node.kubelet.plan import of_kind, plan_pod
 from netemu.node.kubelet.probing import PodProbes
-from netemu.node.kubelet.starting import pull_back_off, resolve, start_container
+from netemu.node.kubelet.starting import pull_back_off, resolve, start_containers
 from netemu.node.kubelet.states import (
     EPHEMERAL,
     RUNNING,
@@ -245,10 +245,8 @@ class PodWorker:
         maximum = self.context.config.timing.crash_loop_max
         plan = plan_pod(self.pod, self.states, now, maximum=maximum)
         self._note_waiting(plan.backing_off)
-        if len(plan.start) == 1:
-            await start_container(self, plan.start[0])
-        elif plan.start:
-            await asyncio.gather(*(start_container(self, state) for state in plan.start))
+        if plan.start:
+            await start_containers(self, plan.start)
         if plan.over:
             await ending.stop_sidecars(self)
         await self.write_status()
