@@ -16,6 +16,7 @@ from fnmatch import fnmatchcase
 from functools import lru_cache
 
 from netemu.config import ClusterConfig, ImageConfig
+from netemu.node.agnhost import SCRIPT
 
 Which = Callable[[str], str | None]
 """Name of a program → its path on this machine, or None."""
@@ -140,6 +141,11 @@ class ImageTable:
         if recipe is None:
             return self._unknown(image, command, args, ports)
         return self._known(recipe, command, args, ports)
+
+    def files(self, image: str) -> Mapping[str, str]:
+        """Texts, by path, of files that a container of this image expects to find."""
+        ours = repository(image) == "agnhost" and self._entry(image) is None
+        return {"agnhost": SCRIPT} if ours else {}
 
     def _entry(self, image: str) -> ImageConfig | None:
         names = _spellings(image)

@@ -311,12 +311,14 @@ class PodWorker:
         named = self.context.node if host_network else hostname(self.pod)
         own = f"127.0.0.1\tlocalhost\n{self.context.addresses[0]}\t{self.context.node}\n"
         hosts = compile_hosts(self.pod, self.ips, domain=domain, node_hosts=own)
+        files = [self.context.images.files(each.get("image") or "") for each in spec["containers"]]
         return {
             "uid": self.uid,
             "hostname": named,
             "shared": len(self.states) > 1,
             "share_pids": bool(spec.get("shareProcessNamespace")),
             "files": {
+                **{path: text for each in files for path, text in each.items()},
                 "etc/resolv.conf": found.file.render(),
                 "etc/hosts": hosts,
                 "etc/hostname": f"{named}\n",

@@ -192,11 +192,12 @@ def _fill_layer(upper: str, files: Message, *, masked: bool) -> None:
 
 
 def _write(path: str, text: str) -> None:
+    mode = 0o755 if text.startswith("#!") else 0o644
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     except FileNotFoundError:
         os.makedirs(os.path.dirname(path), exist_ok=True)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
     os.write(descriptor, text.encode())
     os.close(descriptor)
 

@@ -123,13 +123,18 @@ def test_a_backend_with_tls(ask: Any) -> None:
 
 
 def test_programs_of_agnhost(cluster: Any, ask: Any) -> None:
-    """netexec with a flag's value in a word of its own; test-webserver with a volume's file."""
+    """A flag's value in a word of its own; asking from a pod; a volume's file; commands."""
     assert ask(f"{PODS}/web:8090/proxy/hostname") == (200, "web")
     address = cluster.get("pod", "web")["status"]["podIP"]
     dial = f"dial?request=clientip&host={address}&port=8090"
     code, text = ask(f"{PODS}/web:8090/proxy/{dial}")
     assert code == 200 and f'"{address}:' in text, "it asks from the pod's own network"
     assert ask(f"{PODS}/web:8070/proxy/results/page") == (200, "written\n")
+    for command, told in (
+        ("dns-server-list", "10.96.0.10\n"),
+        ("dns-suffix", "default.svc.cluster.local,svc.cluster.local,cluster.local\n"),
+    ):
+        assert cluster.run("exec", "web", "-c", "netexec", "--", "/agnhost", command) == told
 
 
 async def test_a_websocket_through_the_api(cluster: Any) -> None:

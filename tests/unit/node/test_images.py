@@ -131,6 +131,14 @@ def test_agnhost_serves_files_from_a_container() -> None:
     assert argv(table().resolve(image, (), ["test-webserver", "--port=81"], ()))[-1] == "81"
 
 
+def test_only_our_agnhost_has_our_program() -> None:
+    image = "registry.k8s.io/e2e-test-images/agnhost:2.40"
+    assert table().files(image)["agnhost"].startswith("#!/bin/sh\n")
+    assert table().files("nginx:1") == {}
+    own = ImageConfig(pattern="*/agnhost*", rootfs="/srv/agnhost", command=("/agnhost",))
+    assert table(images=(own,)).files(image) == {}
+
+
 def test_coredns_is_our_resolver() -> None:
     resolved = table().resolve("registry.k8s.io/coredns/coredns:v1.13.1", (), (), ())
     assert argv(resolved)[1:3] == ("-m", "netemu.dns")
