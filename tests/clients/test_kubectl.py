@@ -144,6 +144,8 @@ def test_edits(kubectl, web):
         ("json", '[{"op":"add","path":"/metadata/labels/x","value":"y"}]'),
     ):
         kubectl("patch", "deployment", "web", "--type", kind, "-p", patch)
+    # Its controller would write between our reading and our replacing: that is a conflict.
+    kubectl("rollout", "status", "deployment/web", "--timeout=60s")
     shown = json.loads(kubectl("get", "deploy", "web", "-o", "json"))
     container = shown["spec"]["template"]["spec"]["containers"][0]
     assert container["image"] == "n:4" and container["env"] == [{"name": "A", "value": "1"}]
@@ -230,7 +232,7 @@ def test_port_forward(kubectl, web, echo):
     port = int(process.stdout.readline().split(":")[1].split()[0])
     try:
         for size in (1, 500_000):
-            with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
                 connection.sendall(b"z" * size)
                 received = 0
                 while received < size:

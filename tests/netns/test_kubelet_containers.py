@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
@@ -53,9 +54,12 @@ async def test_usage_is_measured(cluster: Any) -> None:
     await cluster.create("idle", sh("sleep 1000"), {"image": "nginx"})
     for name in ("busy", "idle"):
         await cluster.ready(name)
-    found = await cluster.kubelet.usage()
-    assert found["default", "busy"]["c0"]["cpu"] > 100
-    assert found["default", "idle"]["c0"]["cpu"] < 100
+    async with asyncio.timeout(60):  # what it gets of a busy machine, a few ticks at a time
+        while True:
+            found = await cluster.kubelet.usage()
+            if found["default", "busy"]["c0"]["cpu"] >= 20:
+                break
+    assert found["default", "idle"]["c0"]["cpu"] < 20
     assert found["default", "idle"]["c0"]["memory"] > 100_000
     assert "c1" in found["default", "idle"]
 

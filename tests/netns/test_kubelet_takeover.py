@@ -11,22 +11,24 @@ from typing import Any
 import kubelets
 from kubelets import ended, restarts, sh
 from netemu.api.kinds import PODS
+from netemu.node.supervisor.client import SupervisorClient
 
 
-async def test_a_new_kubelet_takes_over_what_runs(cluster: Any) -> None:
+async def test_a_new_kubelet_takes_over_what_runs(cluster: Any, tmp_path: Path) -> None:
     await cluster.create(
         "stays", sh("echo up; sleep 1000"), {"image": "nginx", "ports": [{"containerPort": 80}]}
     )
-    await cluster.create(
-        "ends", sh("read x < /tmp/fifo || sleep .3; exit 7"), restartPolicy="Never"
-    )
+    script = "until [ -e /v/end ]; do sleep .02; done; exit 7"
+    volumes = [{"name": "v", "hostPath": {"path": str(tmp_path)}}]
+    container = sh(script, volumeMounts=[{"name": "v", "mountPath": "/v"}])
+    await cluster.create("ends", container, volumes=volumes, restartPolicy="Never")
     await cluster.create("goes", sh("sleep 1000"))
     before = await cluster.ready("stays")
     for name in ("ends", "goes"):
         await cluster.until(name, lambda p: p["status"].get("phase") == "Running")
     await cluster.stop_kubelet()
     await cluster.client.delete(PODS, "goes", "default", grace_period_seconds=0)
-    await asyncio.sleep(0.4)
+    await _end(cluster, tmp_path / "end")
     cluster.start_kubelet()
     pod = await cluster.until("ends", lambda p: p["status"].get("phase") == "Failed")
     assert ended(pod)["exitCode"] == 7
@@ -72,6 +74,18 @@ async def test_a_kubelet_that_was_away_for_a_reboot_restarts_what_is_gone(cluste
     last = kubelets.status_of(pod)["lastState"]["terminated"]
     assert (last["reason"], last["exitCode"]) == ("ContainerStatusUnknown", 137)
     assert last["finishedAt"] > "2000"
+
+
+async def _end(cluster: Any, sign: Path) -> None:
+    """Let the container that waits for `sign` end, and wait until its supervisor knows."""
+    events: asyncio.Queue[Any] = asyncio.Queue()
+    supervisor = SupervisorClient(cluster.directory / "supervisor.sock", events.put_nowait)
+    await supervisor.connect()
+    sign.touch()
+    async with asyncio.timeout(60):
+        while (await events.get())["event"] != "exited":
+            pass
+    await supervisor.close()
 
 
 def _command(pid: int) -> str:

@@ -134,7 +134,7 @@ async def _source_seen(network: EmulatedNetwork, source: str, target: str, addre
     try:
         listener.bind(("0.0.0.0", 0))
         listener.listen()
-        listener.settimeout(5)
+        listener.settimeout(60)
         port = str(listener.getsockname()[1])
         await network.at(source, "bash", "-c", f"exec 3<>/dev/tcp/{address}/{port}")
         connection, peer = listener.accept()
@@ -173,8 +173,8 @@ async def _picture(network: EmulatedNetwork) -> list[str]:
         "node-1",
         "bash",
         "-c",
-        "ip -br addr; ip route; ip neigh; bridge fdb show dev flannel.1; bridge link; "
-        "iptables-save | grep ^-A",
+        "ip -br addr; ip route; ip neigh show nud permanent; bridge fdb show dev flannel.1; "
+        "bridge link; iptables-save | grep ^-A",
     )
     return sorted(re.sub(r"@.*|:.*", "", line).strip() for line in shown.splitlines())
 
@@ -199,7 +199,7 @@ async def test_broadcast_and_multicast_stay_on_the_node(
     listener = netns.socket_in(path, socket.AF_INET, socket.SOCK_DGRAM)
     sender = netns.socket_in(network.pods["a"].netns, socket.AF_INET, socket.SOCK_DGRAM)
     with listener, sender:
-        listener.settimeout(5)
+        listener.settimeout(60)
         listener.bind(("", 0))
         if address.startswith("224"):
             group = socket.inet_aton(address) + socket.inet_aton(network.pods["b"].ips[0])

@@ -171,7 +171,11 @@ def test_logs_follow_to_the_end_of_a_pod(words: list[str], kubectl: Callable[...
         process.kill()
         process.communicate()
     assert out == "bye\n" and process.returncode == 0
-    assert kubectl("logs", "deployment/talk").startswith("hello")
+    follow = [*words, "logs", "-f", "deployment/talk"]  # it may be ready before it speaks
+    with subprocess.Popen(follow, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "hello\n"
+        process.kill()
 
 
 def test_a_debug_container(words: list[str], kubectl: Callable[..., str]) -> None:

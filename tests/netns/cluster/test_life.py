@@ -155,10 +155,20 @@ def cluster_pods(name: str) -> set[str]:
 def network_maker(name: str) -> int:
     """The daemon's child that runs the same command: the one it forked to build networks."""
     daemon = Path(f"/proc/{daemon_pid(name)}")
-    children = Path(daemon, "task", daemon.name, "children").read_text().split()
-    command = (daemon / "cmdline").read_bytes()
-    (found,) = [pid for pid in children if Path(f"/proc/{pid}/cmdline").read_bytes() == command]
-    return int(found)
+    command = command_of(daemon.name)
+    while True:  # a program that it starts looks like it until it is executed
+        children = Path(daemon, "task", daemon.name, "children").read_text().split()
+        found = [pid for pid in children if command_of(pid) == command]
+        assert found
+        if len(found) == 1:
+            return int(found[0])
+
+
+def command_of(pid: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return b""  # it has ended
 
 
 def test_pods_get_networks_without_the_process_that_makes_them(
