@@ -68,7 +68,7 @@ class Etcd:
     def start(self) -> None:
         silent = subprocess.DEVNULL
         self._process = subprocess.Popen(self._command, stdout=silent, stderr=silent)
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while True:
             try:
                 url = f"{self.url}/health"

@@ -130,7 +130,7 @@ async def test_a_deaf_container_is_killed_after_its_grace(cluster: Any) -> None:
     loop = asyncio.get_running_loop()
     start = loop.time()
     await cluster.delete("p")
-    assert 0.9 < loop.time() - start < 5
+    assert 0.9 < loop.time() - start < 25  # 30 s are what it would have got unasked
 
 
 async def test_a_defect_in_one_look_at_a_pod_is_not_its_last(

@@ -11,8 +11,9 @@ from kubelets import restarts, sh
 
 
 async def test_readiness_follows_the_probe_and_liveness_restarts_in_place(cluster: Any) -> None:
-    probe = {"exec": {"command": ["test", "-e", "/tmp/ok"]}, "periodSeconds": 1}
-    alive = {"exec": {"command": ["test", "!", "-e", "/tmp/sick"]}, "periodSeconds": 1}
+    times = {"periodSeconds": 1, "timeoutSeconds": 60}
+    probe = {"exec": {"command": ["test", "-e", "/tmp/ok"]}, **times}
+    alive = {"exec": {"command": ["test", "!", "-e", "/tmp/sick"]}, **times}
     container = sh(
         "sleep 1000",
         readinessProbe={**probe, "failureThreshold": 1},

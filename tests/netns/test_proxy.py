@@ -132,7 +132,7 @@ class Cluster:
         ]
 
     async def until_warned(self, name: str, reason: str) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not any(w.startswith(reason) for w in await self.warnings(name)):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
 
@@ -266,11 +266,11 @@ async def test_a_connection_outlives_every_switch(path: str) -> None:
         async with cluster(path, walk[0]) as here:
             await here.apply(service(), endpoints("web", "10.244.1.5"))
             with netns.socket_in(path, socket.AF_INET, socket.SOCK_STREAM) as client:
-                client.settimeout(5)
+                client.settimeout(60)
                 client.connect(("10.96.0.20", 80))
                 server, _ = listener.accept()
                 with server:
-                    server.settimeout(5)
+                    server.settimeout(60)
                     for mode in walk[1:]:
                         await here.proxy.set_mode(mode)
                         client.sendall(b"there")
@@ -314,7 +314,7 @@ async def test_rules_flushed_behind_our_back_come_back(path: str, mode: str) -> 
 async def _get(
     path: str, port: int, page: str = "/", host: str = "127.0.0.1"
 ) -> tuple[int, dict[str, str], Any]:
-    argv = ["curl", "-s", "-i", "-g", "--max-time", "5", f"http://{host}:{port}{page}"]
+    argv = ["curl", "-s", "-i", "-g", "--max-time", "60", f"http://{host}:{port}{page}"]
     head, _, body = (await netns.run(path, argv)).decode().partition("\r\n\r\n")
     lines = head.split("\r\n")
     fields = dict(line.lower().split(": ", 1) for line in lines[1:])

@@ -102,7 +102,7 @@ class Connection:
     def segment(self, payload: bytes) -> tuple[Segment, list[Segment]]:
         """The segment with `payload` as the client's interface saw it, and all before it."""
         seen: list[Segment] = []
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             segment = Segment.parse(self.wire.recv(2000)[_ETHERNET:])
             if segment is not None and segment.destination == CLIENT:
@@ -123,10 +123,10 @@ def open_connection() -> Connection:
         listener.bind((POD, 8080))
         listener.listen()
         for sock in (wire, client, listener):
-            sock.settimeout(20)
+            sock.settimeout(60)
         client.connect((VIP, 80))
         server, _ = listener.accept()
-    server.settimeout(20)
+    server.settimeout(60)
     return Connection(client, server, wire)
 
 

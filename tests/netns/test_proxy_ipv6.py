@@ -89,7 +89,7 @@ def servers() -> Iterator[dict[socket.socket, str]]:
 
 
 def connect(
-    who: str, address: str, port: int, held: dict[socket.socket, str], wait: float = 5.0
+    who: str, address: str, port: int, held: dict[socket.socket, str], wait: float = 60.0
 ) -> str:
     """`six-a SOURCE` for the pod that answered and the source that it saw; reject; drop.
 
@@ -103,7 +103,7 @@ def connect(
             return "drop"
         except ConnectionRefusedError:
             return "reject"
-        ready, _, _ = select.select(list(held), [], [], 5)
+        ready, _, _ = select.select(list(held), [], [], 60)
         accepted, peer = ready[0].accept()
         accepted.close()
         return f"{held[ready[0]]} {peer[0]}"

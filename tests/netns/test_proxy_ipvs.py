@@ -60,7 +60,7 @@ async def test_a_server_with_connections_drains(path: str) -> None:
     listener.bind(("10.244.1.5", 8080))
     listener.listen()
     client = netns.socket_in(path, socket.AF_INET, socket.SOCK_STREAM)
-    client.settimeout(20)
+    client.settimeout(60)
     await asyncio.to_thread(client.connect, ("10.96.0.20", 80))
     await proxy.sync(services("10.244.1.6"))
     lines = (await listing(path)).split("\n")

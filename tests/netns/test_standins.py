@@ -97,7 +97,7 @@ async def test_json_and_keep_alive(standins: StandIns) -> None:
 async def test_datagrams_come_back(standins: StandIns) -> None:
     await standins.start("c1", (18081, "UDP"))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-        sock.settimeout(5)
+        sock.settimeout(60)
         sock.sendto(b"hello", ("127.0.0.1", 18081))
         assert (await asyncio.to_thread(sock.recvfrom, 100))[0] == b"hello"
 

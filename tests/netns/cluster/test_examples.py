@@ -183,7 +183,7 @@ def test_rules_and_overlay_look_like_a_real_node(examples: Any) -> None:
 def test_deleted_pod_is_replaced_and_never_answers(examples: Any) -> None:
     victim = pods_of(examples, "app=nginx-deploy")[0]
     examples.run("delete", "pod", victim["metadata"]["name"], "--grace-period=0", "--force")
-    examples.run("wait", "--for=condition=available", "deployment/nginx-deploy", "--timeout=30s")
+    examples.run("wait", "--for=condition=available", "deployment/nginx-deploy", "--timeout=120s")
     script = "for i in $(seq 60); do wget -q -T 5 -O - http://nginx-service || exit 1; done"
     done = examples.exec("nginx-demo", "sh", "-c", script)
     assert done.returncode == 0, done.stderr
@@ -194,7 +194,7 @@ def test_deleted_pod_is_replaced_and_never_answers(examples: Any) -> None:
 def test_statefulset_pod_returns_under_its_name(examples: Any) -> None:
     before = examples.get("pod", "web-1")
     examples.run("delete", "pod", "web-1", "--grace-period=0", "--force")
-    examples.run("rollout", "status", "statefulset/web", "--timeout=30s")
+    examples.run("rollout", "status", "statefulset/web", "--timeout=120s")
     after = examples.get("pod", "web-1")
     assert after["metadata"]["uid"] != before["metadata"]["uid"]
     done = examples.exec("nginx-demo", "nslookup", "web-1.nginx.default.svc.cluster.local")

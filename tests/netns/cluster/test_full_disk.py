@@ -40,7 +40,7 @@ spec:
 def _unchanged_by_each() -> Iterator[None]:
     before = host_state.observe()
     yield
-    left = host_state.wait_until_as(before, seconds=30)
+    left = host_state.wait_until_as(before)
     assert left == [], "\n".join(left)
 
 
@@ -136,7 +136,7 @@ def test_a_full_run_directory_is_named_and_pods_come_later() -> None:
         assert netemu("up", "--name", NAME).returncode == 0
         filler = fill(disk)
         apply = ("apply", "--cluster", NAME, "-f", "-")
-        done = netemu(*apply, "--timeout", "5s", stdin=DEPLOYMENT)
+        done = netemu(*apply, "--timeout", "10s", stdin=DEPLOYMENT)
         assert done.returncode == 1
         assert "No space left on device" in done.stderr, done.stderr
         filler.unlink()

@@ -64,7 +64,7 @@ def cluster(make_cluster):
     pods = [POD.replace("NAME", name).replace("NODE", node) for name, node in PODS.items()]
     made.run("apply", "-f", "-", stdin=ACCOUNT + "".join(pods))
     for name in PODS:
-        made.run("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=30s")
+        made.run("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=120s")
     return made
 
 
@@ -114,7 +114,7 @@ def test_without_a_token_nothing_is_told(cluster):
 
 def test_a_pod_token_dies_with_its_pod(cluster):
     cluster.run("apply", "-f", "-", stdin=POD.replace("NAME", "brief").replace("NODE", "node-1"))
-    cluster.run("wait", "pod/brief", "--for=condition=Ready", "--timeout=30s")
+    cluster.run("wait", "pod/brief", "--for=condition=Ready", "--timeout=120s")
     path = "/var/run/secrets/kubernetes.io/serviceaccount/token"
     token = cluster.exec("brief", "cat", path).stdout
     call = f"curl -sk -o /dev/null -w %{{http_code}} -H 'Authorization: Bearer {token}'"

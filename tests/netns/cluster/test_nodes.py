@@ -131,7 +131,7 @@ def test_a_drain_waits_for_the_budget(town: Any) -> None:
     town.run("apply", "-f", "-", stdin=BUDGET)
     drain = ("drain", "node-3", "--ignore-daemonsets", "--delete-emptydir-data", "--force")
     town.until(lambda: "node-3" in nodes_of(town.ready_pods(app="web")), "node-3 has pods")
-    done = town.try_run(*drain, "--timeout", "3s")
+    done = town.try_run(*drain, "--timeout", "10s")
     assert done.returncode != 0
     assert "disruption budget" in done.stdout + done.stderr
     assert len(town.pods(app="web")) == 4
