@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from operator import attrgetter
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Virtual:
-    """What makes a virtual server: two with the same are one."""
+class Virtual(NamedTuple):
+    """What makes a virtual server: two with the same are one. A tuple: there may be very many."""
 
     address: str
     protocol: str
@@ -25,8 +23,7 @@ class Virtual:
         return f"{shown}:{self.port}"
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Real:
+class Real(NamedTuple):
     """One server behind it; forwarded by NAT."""
 
     address: str
@@ -80,14 +77,11 @@ class Changes:
     removed_reals: tuple[tuple[Virtual, Real], ...]
 
 
-_in_order = partial(sorted, key=attrgetter("address", "port"))
-
-
 def diff(old: Servers, new: Servers) -> Changes:
     added_reals, updated_reals, removed_reals = [], [], []
     for virtual in sorted(new):
         if virtual not in old:
-            added_reals += [(virtual, real) for real in _in_order(new[virtual].reals)]
+            added_reals += [(virtual, real) for real in sorted(new[virtual].reals)]
             continue
         before = {(r.address, r.port): r for r in old[virtual].reals}
         after = {(r.address, r.port): r for r in new[virtual].reals}

@@ -13,6 +13,7 @@ import json
 from collections import Counter
 from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from netemu.errors import DataplaneError
 from netemu.netstate import ipvswire as wire
@@ -67,9 +68,9 @@ class IpvsBackend:
 
     async def replace(self, services: Services, node: NodeView) -> None:
         """Virtual servers are made while the programs of ipset and iptables work."""
-        compiled, config = await asyncio.to_thread(_compile, services, node)
-        await self._prepare()
-        held, saved = await self._ipset.observe_sets(), await self._iptables.save()
+        compiling = asyncio.to_thread(_compile, services, node)
+        look = self._prepare(), self._ipset.observe_sets(), self._iptables.save()
+        (compiled, config), _, held, saved = await _all_of(compiling, *look)
         rules = Restore(tables=config.tables, inserts=missing_jumps(saved, layout.JUMPS))
 
         async def filters() -> None:
@@ -124,7 +125,9 @@ class IpvsBackend:
             (wire.NEW_SERVICE, virtual, new[virtual], None) for virtual in changes.added
         ]
         requests += [(wire.SET_SERVICE, virtual, new[virtual], None) for virtual in changes.updated]
-        returning = [pair for pair in changes.added_reals if self._is_draining(*pair)]
+        returning = []
+        if self._draining:
+            returning = [pair for pair in changes.added_reals if self._is_draining(*pair)]
         requests += [(wire.DEL_DEST, virtual, None, real) for virtual, real in returning]
         self._draining -= {(v, Real(r.address, r.port, 0)) for v, r in returning}
         self._ipvs.apply_requests(requests, ignore=GONE)
@@ -262,7 +265,7 @@ class IpvsBackend:
 
     def _observed(self) -> Servers:
         assert self._ipvs is not None
-        return self._ipvs.observe_servers(self._family)
+        return self._ipvs.observe_virtuals(self._family)
 
     async def clean(self) -> None:
         await clean_iptables(self._iptables, layout.JUMPS, layout.CHAINS, ())
@@ -277,7 +280,7 @@ class IpvsBackend:
                 self._ipvs = IpvsSocket(self._path)
             gone: list[Request] = [
                 (wire.DEL_SERVICE, virtual, None, None)
-                for virtual in self._ipvs.observe_servers(self._family)
+                for virtual in self._ipvs.observe_virtuals(self._family)
             ]
             self._ipvs.apply_requests(gone, ignore=GONE)
 
@@ -304,11 +307,13 @@ def _compile(
     return compiled, layout.merge([one for ones in compiled.values() for one in ones], node)
 
 
-async def _all_of(*work: Awaitable[None]) -> None:
+async def _all_of(*work: Awaitable[Any]) -> list[Any]:
     """All to their end, also when one fails: the next attempt must not meet a running one."""
-    for outcome in await asyncio.gather(*work, return_exceptions=True):
+    outcomes = await asyncio.gather(*work, return_exceptions=True)
+    for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
+    return outcomes
 
 
 def _entries(compiled: Iterable[layout.ServiceIpvs]) -> set[tuple[str, str]]:

@@ -10,6 +10,7 @@ import os
 import socket
 import struct
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from netemu.errors import CapabilityError, DataplaneError
 from netemu.netstate import ipvswire as wire
@@ -21,6 +22,9 @@ from netemu.node.netlink import NetlinkSocket, message
 _NETLINK_GENERIC = 16
 _CONTROL, _GETFAMILY = 16, 3
 _CREATE_EXCL = 0x600
+
+_HEADS = [struct.pack("=BBH", command, 1, 0) for command in range(wire.GET_DEST + 1)]
+"""The generic netlink header of each command."""
 
 Request = tuple[int, Virtual, Server | None, Real | None]
 """(command, virtual server, how it balances, real server)."""
@@ -58,7 +62,7 @@ class IpvsSocket:
         """
         command, virtual, server, real = request
         try:
-            body = struct.pack("=BBH", command, 1, 0) + wire.encode_virtual(virtual, server)
+            body = _HEADS[command] + wire.encode_virtual(virtual, server)
             if real is not None:
                 body += wire.encode_real(real, whole=command != wire.DEL_DEST)
         except (ValueError, OverflowError, KeyError) as error:
@@ -75,24 +79,26 @@ class IpvsSocket:
 
     def observe_connections(self, virtual: Virtual) -> dict[Real, wire.Connections]:
         """The real servers of `virtual` with how many connections each has."""
-        body = struct.pack("=BBH", wire.GET_DEST, 1, 0) + wire.encode_virtual(virtual)
+        body = _HEADS[wire.GET_DEST] + wire.encode_virtual(virtual)
         return dict(
             wire.parse_real(payload[4:], virtual)
             for _, payload in self._netlink.dump(self._family, body)
         )
 
+    def observe_virtuals(self, family: int) -> Servers:
+        """Every virtual server of one IP family, without its real servers: one question for all."""
+        body = _HEADS[wire.GET_SERVICE]
+        found = (
+            wire.parse_virtual(payload[4:]) for _, payload in self._netlink.dump(self._family, body)
+        )
+        return {v: server for v, server in found if (":" in v.address) == (family == 6)}
+
     def observe_servers(self, family: int) -> Servers:
-        """Every virtual server of one IP family."""
-        body = struct.pack("=BBH", wire.GET_SERVICE, 1, 0)
-        found: dict[Virtual, Server] = {}
-        for _, payload in self._netlink.dump(self._family, body):
-            virtual, server = wire.parse_virtual(payload[4:])
-            if (":" in virtual.address) == (family == 6):
-                reals = frozenset(self.observe_connections(virtual))
-                found[virtual] = Server(
-                    scheduler=server.scheduler, persistent=server.persistent, reals=reals
-                )
-        return found
+        """Every virtual server of one IP family; its real servers take a question each."""
+        return {
+            virtual: replace(server, reals=frozenset(self.observe_connections(virtual)))
+            for virtual, server in self.observe_virtuals(family).items()
+        }
 
 
 GONE = (errno.ENOENT, errno.ESRCH)
