@@ -4,20 +4,23 @@ For each mode: compiling, the first full sync beside the bare tool with the same
 run, what it takes of memory, one changed endpoint in the backend and from the API write until the
 barrier says that packets meet it, and TCP connects through the last Service beside direct ones.
 IPVS is measured where the kernel has it; `scripts/bench --vm proxy` has a kernel with it.
-NETEMU_BENCH_SERVICES="10 100" and NETEMU_BENCH_MODES="flat ipvs" make it short.
+NETEMU_BENCH_SERVICES="10 100", NETEMU_BENCH_MODES="flat ipvs", NETEMU_BENCH_RUNS=1 and
+NETEMU_BENCH_ROUNDS=2 make it short.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import shutil
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import kernel_memory
 import proxy_bare
@@ -33,6 +36,8 @@ from netemu.config import ClusterConfig
 from netemu.errors import DataplaneError
 from netemu.netstate import iptables
 from netemu.node import capabilities, netns
+from netemu.node.ipvssocket import IpvsSocket
+from netemu.node.nfsocket import NfSocket
 from netemu.node.proxy import NodeProxy, ProxyOptions
 from netemu.node.proxybackend import Backend, Change
 from netemu.node.proxymodes import open_backend
@@ -43,10 +48,12 @@ from netemu.proxy.ipvs import compile_ipvs
 from netemu.proxy.model import Endpoint, NodeView, ServicePort
 from netemu.proxy.nftables import compile_nftables
 
+gc.freeze()
+gc.set_threshold(50_000, 20, 100)  # as the daemon does
 SIZES = [int(n) for n in os.environ.get("NETEMU_BENCH_SERVICES", "10 100 1000 5000").split()]
 MODES = os.environ.get("NETEMU_BENCH_MODES", "iptables nftables flat ipvs").split()
-ENDPOINTS, RUNS = 5, 3
-LEGACY = "bench-legacy"
+ENDPOINTS, RUNS = 5, int(os.environ.get("NETEMU_BENCH_RUNS", "3"))
+FULL, LEGACY = "bench-full", "bench-legacy"
 VIEW = NodeView(
     name="node-1", address="172.30.0.2", local_cidr="10.244.0.0/16", service_cidrs=("10.96.0.0/12",)
 )
@@ -127,20 +134,36 @@ async def programming(mode: str, count: int) -> dict[str, Any]:
 
 async def full_beside_bare(mode: str, before: dict[str, tuple[Service, ...]]) -> dict[str, float]:
     """A full sync into an empty kernel and the same rules by the bare tool, by turns; the best."""
-    bare = proxy_bare.bare(mode, before, VIEW, netns.path_of(NODE))
     ours, tools = [], []
     for _ in range(RUNS):
-        with backend_of(mode) as backend:
-            await backend.clean()
-            tools.append(await timed(lambda: asyncio.to_thread(bare)))
-            await backend.clean()
+        async with empty_node(mode) as path:
+            bare = proxy_bare.bare(mode, before, VIEW, path)
+            tools.append(await timed(lambda b=bare: asyncio.to_thread(b)))
+        async with empty_node(mode) as path:
+            backend = open_backend(mode, path)
             ours.append(await timed(lambda b=backend: b.replace(before, VIEW)))
-            await backend.clean()
+            backend.close()
     figures = {"full_s": min(ours), "full_bare_s": min(tools)}
     figures["full_to_bare"] = figures["full_s"] / figures["full_bare_s"]
     if mode == "iptables":
         figures |= legacy(before)
     return figures
+
+
+@asynccontextmanager
+async def empty_node(mode: str) -> AsyncIterator[str]:
+    """A namespace that held no rules before: IPVS looks for each new server among those that were
+    removed in the last two minutes, which would cost the second turn ten times as much."""
+    path = netns.path_of(FULL)
+    netns.create(FULL).close()
+    try:
+        await netns.run(path, ["ip", "link", "set", "lo", "up"])
+        yield path
+        backend = open_backend(mode, path)
+        await backend.clean()
+        backend.close()
+    finally:
+        netns.delete(path)
 
 
 def legacy(before: dict[str, tuple[Service, ...]]) -> dict[str, float]:
@@ -185,13 +208,38 @@ async def _changes(backend: Any, before: dict[str, tuple[Service, ...]]) -> dict
     await backend.update(with_extra, change, VIEW)
     await backend.update(before, [Change("default/extra", added, ())], VIEW)
     figures = {"add_service_s": await timed(lambda: backend.update(with_extra, change, VIEW))}
-    times = []
-    for _ in range(RUNS):
-        forth, back = Change(key, before[key], after[key]), Change(key, after[key], before[key])
-        times.append(await timed(lambda f=forth: backend.update(after, [f], VIEW)))
-        times.append(await timed(lambda b=back: backend.update(before, [b], VIEW)))
+    forth, back = Change(key, before[key], after[key]), Change(key, after[key], before[key])
+    times, sends = [], []
+    with sends_timed() as spent:
+        for _ in range(RUNS):
+            for now, one in ((after, forth), (before, back)):
+                started = sum(spent)
+                times.append(await timed(lambda n=now, o=one: backend.update(n, [o], VIEW)))
+                sends.append(sum(spent) - started)
     figures["change_endpoint_s"] = statistics.median(times)
+    if any(sends):
+        figures["change_netlink_s"] = statistics.median(sends)
     return figures
+
+
+@contextmanager
+def sends_timed() -> Iterator[list[float]]:
+    """Seconds of each netlink transaction: the bare cost of a change."""
+    spent: list[float] = []
+
+    def clocked(function: Callable[..., None]) -> Callable[..., None]:
+        def send(*arguments: Any, **options: Any) -> None:
+            start = time.perf_counter()
+            function(*arguments, **options)
+            spent.append(time.perf_counter() - start)
+
+        return send
+
+    with ExitStack() as stack:
+        for owner, name in ((NfSocket, "apply_batch"), (IpvsSocket, "send")):
+            new = clocked(getattr(owner, name))
+            stack.enter_context(mock.patch.object(owner, name, new))
+        yield spent
 
 
 # --- from the API write to the packet ------------------------------------------------------------

@@ -8,6 +8,7 @@ are handled inside that one system call.
 
 from __future__ import annotations
 
+import os
 import socket
 import struct
 import subprocess
@@ -20,7 +21,8 @@ from netemu.node import netns, netns_directory
 from netemu.overlay import masquerade
 
 RUN = Path("/run/netemu")
-CONNECTS, ROUNDS = 100, 20  # six ways at once, below the usual limit of open files
+CONNECTS = 100  # six ways at once, below the usual limit of open files
+ROUNDS = int(os.environ.get("NETEMU_BENCH_ROUNDS", "20"))
 NODE, PORT = "bench-node", 8080
 NETWORK, SERVER, CLIENT, GATEWAY = "10.244.0.0/16", "10.244.1.10", "10.244.1.11", "10.244.1.1"
 ONE_ADDRESS = "10.96.0.1"
