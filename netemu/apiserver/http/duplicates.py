@@ -15,7 +15,6 @@ import msgspec
 
 from netemu.apiserver.http.body import PROTOBUF
 from netemu.client.protocol import JSON_PATCH
-from netemu.errors import ApiError
 
 _encode = msgspec.json.Encoder().encode
 _SPACED = tuple(b'"%c' % space for space in b" \n\r\t")
@@ -69,9 +68,11 @@ def _paths(value: Any, where: str) -> Iterator[str]:
 
 
 def _in_yaml(data: bytes) -> tuple[str, ...]:
-    from netemu.apiserver.http import yamlbody  # apart, as `body` says
+    import yaml  # apart, as `body` says
+
+    from netemu.apiserver.http import yamlbody
 
     try:
         return tuple(yamlbody.duplicates(data))
-    except ApiError:
+    except yaml.YAMLError:
         return ()  # decoded as JSON that Python's own decoder does not take

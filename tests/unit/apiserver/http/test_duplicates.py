@@ -168,3 +168,9 @@ def repeats(value) -> bool:
 def test_the_quick_look_misses_nothing(value, colon, ascii_only):
     data = written(value, colon, ascii_only).encode()
     assert bool(duplicates(data, JSON, msgspec.json.decode(data))) == repeats(value)
+
+
+def test_what_no_second_reader_takes_has_no_duplicates_to_tell():
+    """A number that Python's reader refuses, beside a character that YAML's refuses."""
+    data = b'{"a":"\x7f","b":' + b"9" * 5000 + b',"b":1}'
+    assert duplicates(data, JSON, {"a": "\x7f", "b": 1}) == ()
