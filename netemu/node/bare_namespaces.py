@@ -27,6 +27,8 @@ _AHEAD = 32
 _REST = 0.3
 """Seconds since the last pod, after which namespaces are made to be kept."""
 
+_NEVER = float("inf")
+
 
 @dataclass(frozen=True, slots=True)
 class Bare:
@@ -48,7 +50,7 @@ class BareNamespaces:
         self._keep = keep
         self._made: deque[Bare] = deque()
         self._demand = 0
-        self._idle_from = float("inf")
+        self._idle_from = _NEVER
         self._failed: Exception | None = None
         self._closed = False
         self._changed = threading.Condition()
@@ -119,10 +121,15 @@ class BareNamespaces:
         """Until one more is wanted; False at the end."""
         with self._changed:
             while not self._closed and not self._wanted():
-                rest = self._idle_from - time.monotonic()
-                short = self._keep > len(self._made) and self._failed is None
-                self._changed.wait(rest if short and rest < threading.TIMEOUT_MAX else None)
+                self._changed.wait(self._rest())
             return not self._closed
+
+    def _rest(self) -> float | None:
+        """Seconds until one is wanted without anybody asking; None when that is never."""
+        enough = self._failed is not None or len(self._made) >= self._keep
+        if self._demand or enough or self._idle_from == _NEVER:
+            return None
+        return max(self._idle_from - time.monotonic(), 0.0)
 
     def _wanted(self) -> bool:
         if self._failed is not None:

@@ -87,3 +87,28 @@ def test_a_refusal_reaches_who_asked_and_the_next_one_is_served(
         monkeypatch.setattr(bare_namespaces, "make_namespace", plain)
         for bare in namespaces.take(5):
             bare.close()
+
+
+@pytest.mark.usefixtures("descriptors")
+def test_the_maker_sleeps_while_enough_wait_for_their_pods(
+    made: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would take the processor from the thread that links them."""
+    rests: list[float | None] = []
+    with BareNamespaces(keep=100) as namespaces:
+        next(namespaces.take(1)).close()
+        until(lambda: len(made) > 1)  # nobody has asked for a while
+        plain = namespaces._changed.wait
+
+        def wait(timeout: float | None = None) -> bool:
+            rests.append(timeout)
+            return plain(timeout)
+
+        monkeypatch.setattr(namespaces._changed, "wait", wait)
+        asked = namespaces.take(60)
+        first = next(asked)
+        until(lambda: len(namespaces._made) >= 32 and bool(rests))
+        assert set(rests) == {None}
+        first.close()
+        asked.close()
+        monkeypatch.undo()
