@@ -22,6 +22,9 @@ from netemu.node import capabilities
 
 _required = {name for name in os.environ.get("NETEMU_REQUIRE", "").split(",") if name}
 _ran: list[str] = []
+_left_behind: list[str] = []
+LEFT_BEHIND = 10
+"""Exit status where a test's end failed: what was left behind gets no second try in CI."""
 _HERE = str(Path(__file__).parent)
 
 
@@ -54,10 +57,14 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" and report.nodeid.startswith("tests/netns") and not report.skipped:
         _ran.append(report.nodeid)
+    if report.when == "teardown" and report.failed:
+        _left_behind.append(report.nodeid)
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
-    """Nothing ran, although the tier was asked for: that is a failure."""
+    """Nothing ran, although the tier was asked for: that is a failure. So is what was left."""
+    if _left_behind:
+        session.exitstatus = LEFT_BEHIND
     if _required and not _ran and not session.config.option.collectonly:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
         print("\nthe netns tier ran no test, and NETEMU_REQUIRE asks for it", file=sys.stderr)

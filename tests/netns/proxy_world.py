@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from netemu.node import netns, netns_directory
+from netemu.node.conntrack import ConntrackTable
 from netemu.node.proxyfamily import FamilyProxy
 from netemu.node.proxymodes import open_backend
 from scenarios import scenario
@@ -326,9 +327,9 @@ def _forget_connections() -> None:
     addresses and ports is taken for its retransmission: no rule of today would be asked.
     """
     for node in scenario.NODES:
-        command = ["ip", "netns", "exec", PREFIX + node, "conntrack", "-D", "-p", "tcp"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert "have been deleted" in done.stderr, f"{command}: {done.stderr}"
+        table = ConntrackTable(path_of(node))
+        with contextlib.closing(table):
+            table.apply_delete(e for e in table.observe_entries() if e.protocol == "tcp")
 
 
 async def check_step(step: Any, mode: str) -> None:
