@@ -10,6 +10,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from ipaddress import ip_address
 
 NFNL_SUBSYS_CTNETLINK = 1
@@ -21,8 +22,14 @@ _TUPLE_ORIG, _TUPLE_REPLY = 1, 2
 _TUPLE_IP, _TUPLE_PROTO = 1, 2
 _V4_SRC, _V4_DST, _V6_SRC, _V6_DST = 1, 2, 3, 4
 _PROTO_NUM, _SRC_PORT, _DST_PORT = 1, 2, 3
+_FILTER, _FILTER_ORIG_FLAGS, _FILTER_REPLY_FLAGS = 25, 1, 2
+_BY_SOURCE, _BY_TARGET, _BY_PROTOCOL = 1 << 0, 1 << 1, 1 << 3
+_BY_SOURCE_PORT, _BY_TARGET_PORT = 1 << 4, 1 << 5
 
 PROTOCOLS = {6: "tcp", 17: "udp", 132: "sctp"}
+
+Place = tuple[str, int]
+"""An address and a port."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,17 @@ def attributes(data: bytes | memoryview) -> Iterator[tuple[int, bytes]]:
         at += (length + 3) & ~3
 
 
+def attribute(kind: int, payload: bytes) -> bytes:
+    """One netlink attribute, padded."""
+    raw = struct.pack("=HH", len(payload) + 4, kind) + payload
+    return raw + b"\0" * (-len(raw) % 4)
+
+
+@lru_cache(maxsize=4096)  # a table of thousands of entries holds few addresses
+def _address(packed: bytes) -> str:
+    return str(ip_address(packed))
+
+
 def _tuple(data: bytes) -> tuple[str, str, int, int, int]:
     """(source, destination, protocol number, source port, destination port)."""
     parts = dict(attributes(data))
@@ -64,8 +82,8 @@ def _tuple(data: bytes) -> tuple[str, str, int, int, int]:
 
     number = proto.get(_PROTO_NUM, b"\0")[0]
     return (
-        str(ip_address(source)),
-        str(ip_address(destination)),
+        _address(source),
+        _address(destination),
         number,
         port(_SRC_PORT),
         port(_DST_PORT),
@@ -82,7 +100,6 @@ def parse_entry(payload: bytes | memoryview) -> Entry | None:
     if number not in PROTOCOLS:
         return None
     original = found[_TUPLE_ORIG]
-    raw = struct.pack("=HH", len(original) + 4, _TUPLE_ORIG | _NESTED) + original
     return Entry(
         PROTOCOLS[number],
         source,
@@ -91,17 +108,60 @@ def parse_entry(payload: bytes | memoryview) -> Entry | None:
         destination_port,
         reply[0],
         reply[3],
-        raw + b"\0" * (-len(raw) % 4),
+        attribute(_TUPLE_ORIG | _NESTED, original),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Which UDP entries to read: those sent to `place`, or those answered from there."""
+
+    place: Place
+    answered: bool
+
+    def attributes(self) -> bytes:
+        """The kernel's filter; kernels before 5.8 do not know it and list everything."""
+        packed, port = ip_address(self.place[0]).packed, self.place[1].to_bytes(2, "big")
+        v4 = len(packed) == 4
+        if self.answered:
+            kind, side, flags = _TUPLE_REPLY, _FILTER_REPLY_FLAGS, _BY_SOURCE | _BY_SOURCE_PORT
+            address, ports = attribute(_V4_SRC if v4 else _V6_SRC, packed), _SRC_PORT
+        else:
+            kind, side, flags = _TUPLE_ORIG, _FILTER_ORIG_FLAGS, _BY_TARGET | _BY_TARGET_PORT
+            address, ports = attribute(_V4_DST if v4 else _V6_DST, packed), _DST_PORT
+        proto = attribute(_PROTO_NUM, b"\x11") + attribute(ports, port)
+        wanted = attribute(_TUPLE_IP | _NESTED, address) + attribute(_TUPLE_PROTO | _NESTED, proto)
+        chosen = attribute(side, struct.pack("=I", flags | _BY_PROTOCOL))
+        return attribute(kind | _NESTED, wanted) + attribute(_FILTER | _NESTED, chosen)
 
 
 @dataclass(frozen=True, slots=True)
 class Served:
     """Where UDP Services of a node are found and what serves them: (address, port) pairs."""
 
-    addresses: Mapping[tuple[str, int], frozenset[tuple[str, int]]]
+    addresses: Mapping[Place, frozenset[Place]]
     """By ClusterIP, external or load balancer address, and port."""
-    node_ports: Mapping[int, frozenset[tuple[str, int]]]
+    node_ports: Mapping[int, frozenset[Place]]
+
+
+def looks(former: Served, now: Served, node_addresses: frozenset[str]) -> frozenset[Look]:
+    """Where to look for stranded entries: they are answered by endpoints that serve no longer.
+
+    Where none is known to have served, an entry may lead anywhere, also to the Service's own
+    address, untranslated; then there are few.
+    """
+    found: set[Look] = set()
+    for place, serving in now.addresses.items():
+        before = former.addresses.get(place)
+        found |= {Look(gone, answered=True) for gone in (before or frozenset()) - serving}
+        if not before:
+            found.add(Look(place, answered=False))
+    for port, serving in now.node_ports.items():
+        before = former.node_ports.get(port)
+        found |= {Look(gone, answered=True) for gone in (before or frozenset()) - serving}
+        if not before:
+            found |= {Look((address, port), answered=False) for address in node_addresses}
+    return frozenset(found)
 
 
 def stale(entries: Iterable[Entry], served: Served, node_addresses: frozenset[str]) -> list[Entry]:

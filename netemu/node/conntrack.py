@@ -1,20 +1,23 @@
 """Read and cut a node's conntrack entries through netlink.
 
-conntrack(8)
+The kernel chooses the entries: a client that resolves names leaves thousands behind, and while they
+were read here, those with stale ones would wait. conntrack(8), netlink(7)
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import struct
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from netemu.errors import DataplaneError
 from netemu.netstate.conntrack import (
     IPCTNL_MSG_CT_DELETE,
     IPCTNL_MSG_CT_GET,
     Entry,
+    Look,
     Served,
     parse_entry,
     stale,
@@ -25,6 +28,10 @@ _NETLINK_NETFILTER = 12
 _REQUEST, _ACK, _DUMP = 1, 4, 0x300
 _ERROR, _DONE = 2, 3
 _HEADER = struct.Struct("=IHHII")
+_BATCH = 128
+"""Delete requests in one system call."""
+_FEW = 16
+"""The kernel goes through its table once for each filter; for more, one listing is read here."""
 
 
 class ConntrackTable:
@@ -39,47 +46,79 @@ class ConntrackTable:
     def close(self) -> None:
         self._socket.close()
 
-    def _send(self, kind: int, flags: int, family: int, body: bytes = b"") -> None:
-        message = struct.pack("=BBH", family, 0, 0) + body
-        header = _HEADER.pack(_HEADER.size + len(message), kind, flags | _REQUEST, 1, 0)
-        self._socket.send(header + message)
-
-    def observe_entries(self, family: int = 4) -> list[Entry]:
-        """Every TCP, UDP and SCTP entry of one IP family."""
-        self._send(IPCTNL_MSG_CT_GET, _DUMP, socket.AF_INET6 if family == 6 else socket.AF_INET)
+    def observe_entries(self, family: int = 4, look: Look | None = None) -> list[Entry]:
+        """Every TCP, UDP and SCTP entry of one IP family, or what `look` asks for."""
+        only = look.attributes() if look else b""
+        self._socket.send(_message(IPCTNL_MSG_CT_GET, _REQUEST | _DUMP, family, only))
         found: list[Entry] = []
         while True:
-            data = memoryview(self._socket.recv(1 << 18))
-            at = 0
-            while at + 16 <= len(data):
-                length, kind, _, _, _ = _HEADER.unpack_from(data, at)
+            for kind, _, payload in self._receive():
                 if kind == _DONE:
                     return found
                 if kind == _ERROR:
-                    self._fail("list conntrack", data[at + 16 :])
-                entry = parse_entry(data[at + 20 : at + length])
+                    self._fail("list conntrack", payload)
+                entry = parse_entry(payload[4:])
                 if entry is not None:
                     found.append(entry)
-                at += (length + 3) & ~3
 
-    def apply_delete(self, entries: Iterable[Entry]) -> int:
+    def apply_delete(self, entries: Sequence[Entry]) -> int:
         """Cut `entries`; those that ended meanwhile are fine. How many were cut."""
-        cut = 0
-        for entry in entries:
-            family = socket.AF_INET6 if ":" in entry.source else socket.AF_INET
-            self._send(IPCTNL_MSG_CT_DELETE, _ACK, family, entry.tuple_attribute)
-            data = memoryview(self._socket.recv(1 << 16))
-            (code,) = struct.unpack_from("=i", data, 16)
-            if code == 0:
-                cut += 1
-            elif code != -2:  # ENOENT
-                self._fail("delete conntrack entry", data[16:])
-        return cut
+        return sum(self._delete(entries[at : at + _BATCH]) for at in range(0, len(entries), _BATCH))
+
+    def _delete(self, entries: Sequence[Entry]) -> int:
+        """One system call; the kernel tells of failures, and of the last one in any case."""
+        last, cut = len(entries), len(entries)
+        self._socket.send(
+            b"".join(
+                _message(
+                    IPCTNL_MSG_CT_DELETE,
+                    _REQUEST | (_ACK if number == last else 0),
+                    6 if ":" in entry.source else 4,
+                    entry.tuple_attribute,
+                    number,
+                )
+                for number, entry in enumerate(entries, 1)
+            )
+        )
+        while True:
+            for _, number, payload in self._receive():
+                (code,) = struct.unpack_from("=i", payload)
+                if code == -errno.ENOENT:
+                    cut -= 1
+                elif code:
+                    self._fail("delete conntrack entry", payload)
+                if number == last:
+                    return cut
+
+    def _receive(self) -> Iterator[tuple[int, int, memoryview]]:
+        """Kind, sequence number and payload of the messages of one datagram."""
+        data = memoryview(self._socket.recv(1 << 18))
+        at = 0
+        while at + _HEADER.size <= len(data):
+            length, kind, _, number, _ = _HEADER.unpack_from(data, at)
+            yield kind, number, data[at + _HEADER.size : at + length]
+            at += (length + 3) & ~3
 
     def _fail(self, operation: str, payload: memoryview) -> None:
         (code,) = struct.unpack_from("=i", payload, 0)
         raise DataplaneError(os.path.basename(self._path), operation, errno=-code)
 
-    def cut_stale(self, served: Served, node_addresses: frozenset[str], family: int = 4) -> int:
-        """Delete the UDP entries that `served` strands; how many."""
-        return self.apply_delete(stale(self.observe_entries(family), served, node_addresses))
+    def cut_stale(
+        self,
+        served: Served,
+        where: Collection[Look],
+        node_addresses: frozenset[str],
+        family: int = 4,
+    ) -> int:
+        """Delete the UDP entries that `served` strands, as far as they are found `where`."""
+        each: Iterable[Look | None] = where if len(where) <= _FEW else (None,)
+        return sum(
+            self.apply_delete(stale(self.observe_entries(family, look), served, node_addresses))
+            for look in each
+        )
+
+
+def _message(kind: int, flags: int, family: int, body: bytes, number: int = 1) -> bytes:
+    family = socket.AF_INET6 if family == 6 else socket.AF_INET
+    payload = struct.pack("=BBH", family, 0, 0) + body
+    return _HEADER.pack(_HEADER.size + len(payload), kind, flags, number, 0) + payload

@@ -12,9 +12,10 @@ import logging
 from collections.abc import Mapping
 
 from netemu.errors import DataplaneError
+from netemu.netstate.conntrack import Look, Served, looks
 from netemu.node.conntrack import ConntrackTable
 from netemu.node.proxybackend import Backend, Change, Services
-from netemu.proxy.conntrack import desired_served
+from netemu.proxy.conntrack import served_by, with_places_of
 from netemu.proxy.endpoints import Service
 from netemu.proxy.model import NodeView
 
@@ -33,6 +34,8 @@ class FamilyProxy:
         """Services that the kernel refused."""
         self.needs_full = True
         self._conntrack: ConntrackTable | None = None
+        self._uncut: list[Change] = []
+        """Changes whose stale connections were not cut yet: a sync that failed has to, later."""
 
     async def sync(self, fresh: Mapping[str, tuple[Service, ...]]) -> None:
         """Bring in the services in `fresh` (an empty tuple: gone). Raises DataplaneError."""
@@ -46,6 +49,7 @@ class FamilyProxy:
                 self.services[change.key] = change.new
             else:
                 self.services.pop(change.key, None)
+        self._uncut += [c for c in changes if any(s.port.protocol == "udp" for s in c.old + c.new)]
         if self.needs_full:
             await self._replace()
         elif changes:
@@ -54,7 +58,7 @@ class FamilyProxy:
             except DataplaneError:
                 self.needs_full = True
                 raise
-        await self._cut_stale(changes)
+        await self._cut_stale()
 
     async def _replace(self) -> None:
         self.left_out = frozenset()
@@ -93,27 +97,36 @@ class FamilyProxy:
             suspects += [{k: group[k] for k in part} for part in (keys[:half], keys[half:])]
         return frozenset(found)
 
-    async def _cut_stale(self, changes: list[Change]) -> None:
+    async def _cut_stale(self) -> None:
         """UDP clients whose endpoint is gone move to another with their next packet."""
-        gone = [s for change in changes for s in change.old if s.port.protocol == "udp"]
-        present = [s for change in changes for s in change.new if s.port.protocol == "udp"]
-        if not gone and not present:
-            return
-        served = desired_served(gone, present)
-        addresses = frozenset({*self.view.addresses, self.view.address, "127.0.0.1"})
+        former = served_by(service for change in self._uncut for service in change.old)
+        keys = {change.key for change in self._uncut}
+        now = served_by(service for key in keys for service in self.services.get(key, ()))
+        served = with_places_of(now, former)
+        loopback = {"127.0.0.1"} if self.view.family == 4 else set()
+        addresses = frozenset({*self.view.addresses, self.view.address, *loopback}) - {""}
+        where = looks(former, served, addresses)
+        if where:
+            await asyncio.to_thread(self._cut, served, where, addresses)
+        self._uncut.clear()
 
-        def cut() -> int:
-            if self._conntrack is None:
-                self._conntrack = ConntrackTable(self._path)
-            return self._conntrack.cut_stale(served, addresses, self.view.family)
+    def _cut(self, served: Served, where: frozenset[Look], node_addresses: frozenset[str]) -> None:
+        if self._conntrack is None:
+            self._conntrack = ConntrackTable(self._path)
+        try:
+            count = self._conntrack.cut_stale(served, where, node_addresses, self.view.family)
+        except (DataplaneError, OSError):
+            self._close_conntrack()  # answers to what failed may still come there
+            raise
+        if count:
+            log.info("stale UDP connections cut", extra={"kv": {"count": count}})
 
-        cut_count = await asyncio.to_thread(cut)
-        if cut_count:
-            log.info("stale UDP connections cut", extra={"kv": {"count": cut_count}})
+    def _close_conntrack(self) -> None:
+        if self._conntrack is not None:
+            self._conntrack.close()
+            self._conntrack = None
 
     def close(self) -> None:
         """Let go of sockets; the rules stay."""
         self.backend.close()
-        if self._conntrack is not None:
-            self._conntrack.close()
-            self._conntrack = None
+        self._close_conntrack()

@@ -7,23 +7,31 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from netemu.netstate.conntrack import Served
+from netemu.netstate.conntrack import Place, Served
 from netemu.proxy.endpoints import Service
 
 
-def desired_served(gone: Iterable[Service], present: Iterable[Service]) -> Served:
-    """What `present` serves; the addresses of `gone` Services count as served by nobody."""
-    addresses: dict[tuple[str, int], frozenset[tuple[str, int]]] = {}
-    node_ports: dict[int, frozenset[tuple[str, int]]] = {}
-    for services, empty in ((gone, True), (present, False)):
-        for service in services:
-            port = service.port
-            if port.protocol != "udp":
-                continue
-            reachable = () if empty else service.endpoints.reachable
-            serving = frozenset((e.address, e.port) for e in reachable)
-            for address in (port.cluster_ip, *port.external_ips, *port.load_balancer_ips):
-                addresses[address, port.port] = serving
-            if port.node_port:
-                node_ports[port.node_port] = serving
+def served_by(services: Iterable[Service]) -> Served:
+    """What `services` serve over UDP. Of several at one place, all their endpoints do."""
+    addresses: dict[Place, frozenset[Place]] = {}
+    node_ports: dict[int, frozenset[Place]] = {}
+    for service in services:
+        port = service.port
+        if port.protocol != "udp":
+            continue
+        serving = frozenset((e.address, e.port) for e in service.endpoints.reachable)
+        for address in (port.cluster_ip, *port.external_ips, *port.load_balancer_ips):
+            place = address, port.port
+            addresses[place] = addresses.get(place, frozenset()) | serving
+        if port.node_port:
+            node_ports[port.node_port] = node_ports.get(port.node_port, frozenset()) | serving
     return Served(addresses, node_ports)
+
+
+def with_places_of(now: Served, former: Served) -> Served:
+    """`now`, and the places that only `former` had: nobody serves them any more."""
+    nobody: frozenset[Place] = frozenset()
+    return Served(
+        {**dict.fromkeys(former.addresses, nobody), **now.addresses},
+        {**dict.fromkeys(former.node_ports, nobody), **now.node_ports},
+    )

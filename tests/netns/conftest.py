@@ -18,7 +18,7 @@ import pytest
 import host_state
 import kubelets
 from netemu.errors import CapabilityError
-from netemu.node import capabilities
+from netemu.node import capabilities, netns, netns_directory
 
 _required = {name for name in os.environ.get("NETEMU_REQUIRE", "").split(",") if name}
 _ran: list[str] = []
@@ -26,6 +26,7 @@ _left_behind: list[str] = []
 LEFT_BEHIND = 10
 """Exit status where a test's end failed: what was left behind gets no second try in CI."""
 _HERE = str(Path(__file__).parent)
+_RUN = Path("/run/netemu")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -100,3 +101,17 @@ async def cluster() -> AsyncIterator[Any]:
     """One node with a kubelet: see kubelets.py."""
     async with kubelets.cluster() as made:
         yield made
+
+
+@pytest.fixture
+def path() -> Iterator[str]:
+    """A node's namespace with its loopback up, and nothing else."""
+    with netns_directory.machine_lock(_RUN):
+        netns_directory.prepare(_RUN)
+    netns.create("proxytest").close()
+    made = netns.path_of("proxytest")
+    netns.run_blocking(made, ["ip", "link", "set", "lo", "up"])
+    yield made
+    netns.delete(made)
+    with netns_directory.machine_lock(_RUN):
+        netns_directory.give_back(_RUN)

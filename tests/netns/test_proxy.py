@@ -6,10 +6,9 @@ import asyncio
 import itertools
 import json
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -26,7 +25,7 @@ from netemu.client.events import EventRecorder
 from netemu.client.protocol import ApiClient
 from netemu.config import ClusterConfig
 from netemu.errors import DataplaneError
-from netemu.node import capabilities, netns, netns_directory
+from netemu.node import capabilities, netns
 from netemu.node.proxy import NodeProxy, ProxyOptions
 from netemu.node.proxybackend import Change
 from netemu.node.proxyfamily import FamilyProxy
@@ -34,7 +33,6 @@ from netemu.node.proxymodes import open_backend
 from netemu.proxy.endpoints import Decision, Service
 from netemu.proxy.model import Endpoint, NodeView, ServicePort
 
-RUN = Path("/run/netemu")
 NAME = "proxytest"
 NEEDS = {"iptables": "iptables", "nftables": "nftables", "flat": "nftables", "ipvs": "ipvs"}
 MODES = [pytest.param(m, marks=pytest.mark.needs(NEEDS[m])) for m in NEEDS]
@@ -42,19 +40,6 @@ MODES = [pytest.param(m, marks=pytest.mark.needs(NEEDS[m])) for m in NEEDS]
 
 def _has_ipvs() -> bool:
     return any(c.name == "ipvs" and c.present for c in capabilities.probe())
-
-
-@pytest.fixture
-def path() -> Iterator[str]:
-    """A node's namespace with an address, and nothing else."""
-    with netns_directory.machine_lock(RUN):
-        netns_directory.prepare(RUN)
-    netns.create(NAME).close()
-    netns.run_blocking(netns.path_of(NAME), ["ip", "link", "set", "lo", "up"])
-    yield netns.path_of(NAME)
-    netns.delete(netns.path_of(NAME))
-    with netns_directory.machine_lock(RUN):
-        netns_directory.give_back(RUN)
 
 
 def service(name: str = "web", ip: str = "10.96.0.20", **spec: Any) -> dict[str, Any]:

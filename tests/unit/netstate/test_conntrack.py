@@ -6,7 +6,7 @@ import struct
 from dataclasses import replace
 from ipaddress import ip_address
 
-from netemu.netstate.conntrack import Entry, Served, parse_entry, stale
+from netemu.netstate.conntrack import Entry, Look, Served, looks, parse_entry, stale
 
 
 def attribute(kind: int, payload: bytes) -> bytes:
@@ -72,3 +72,45 @@ def test_node_ports_count_on_the_nodes_own_addresses() -> None:
     mine = replace(ENTRY, destination="172.30.0.2", destination_port=30053)
     other = replace(mine, destination="172.30.0.3")
     assert stale([mine, other], served(), HERE) == [mine]
+
+
+NOTHING_BEFORE = Served({}, {})
+A, B = ("10.244.2.9", 5353), ("10.244.2.10", 5353)
+
+
+def test_only_endpoints_that_serve_no_longer_are_looked_for() -> None:
+    assert looks(served(A, B), served(B), HERE) == {Look(A, answered=True)}
+    assert looks(served(A, B), served(), HERE) == {Look(A, answered=True), Look(B, answered=True)}
+    assert looks(served(A), served(A, B), HERE) == frozenset()
+
+
+def test_where_nothing_is_known_to_have_served_all_is_looked_at() -> None:
+    everywhere = {
+        Look(("10.96.0.10", 53), answered=False),
+        Look(("172.30.0.2", 30053), answered=False),
+    }
+    assert looks(NOTHING_BEFORE, served(A), HERE) == everywhere
+    assert looks(served(), served(A), HERE) == everywhere
+
+
+def test_one_place_keeps_what_another_lost() -> None:
+    """The same endpoint still serves a second Service: its entry for the first one goes."""
+    other = ("10.96.0.11", 53)
+    former = Served({("10.96.0.10", 53): frozenset({A}), other: frozenset({A})}, {})
+    now = Served({("10.96.0.10", 53): frozenset(), other: frozenset({A})}, {})
+    assert looks(former, now, HERE) == {Look(A, answered=True)}
+    kept = replace(ENTRY, destination="10.96.0.11")
+    assert stale([ENTRY, kept], now, HERE) == [ENTRY]
+
+
+def test_a_look_is_a_tuple_and_which_parts_of_it_count() -> None:
+    answered = Look(("10.244.2.9", 5353), answered=True).attributes()
+    address = attribute(1 | 0x8000, attribute(1, bytes([10, 244, 2, 9])))
+    proto = attribute(2 | 0x8000, attribute(1, bytes([17])) + attribute(2, b"\x14\xe9"))
+    assert answered.startswith(attribute(2 | 0x8000, address + proto))
+    assert answered.endswith(attribute(25 | 0x8000, attribute(2, struct.pack("=I", 0b011001))))
+    sent = Look(("fd00::10", 53), answered=False).attributes()
+    address = attribute(1 | 0x8000, attribute(4, ip_address("fd00::10").packed))
+    proto = attribute(2 | 0x8000, attribute(1, bytes([17])) + attribute(3, b"\0\x35"))
+    assert sent.startswith(attribute(1 | 0x8000, address + proto))
+    assert sent.endswith(attribute(25 | 0x8000, attribute(1, struct.pack("=I", 0b101010))))
