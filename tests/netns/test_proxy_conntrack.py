@@ -76,10 +76,10 @@ async def test_the_kernel_lists_what_is_looked_for(path: str) -> None:
 
 async def test_the_kernel_looks_for_ipv6_as_well(path: str) -> None:
     line = (
-        "-I -f ipv6 -p udp -s fd00::9 -d fd00:96::a --sport 1001 --dport 53 -r fd00::2"
-        " -q fd00::9 --reply-port-src 5353 --reply-port-dst 1001 -t 600\n"
+        "conntrack -I -p udp -s fd00::9 -d fd00:96::a --sport 1001 --dport 53 -r fd00::2"
+        " -q fd00::9 --reply-port-src 5353 --reply-port-dst 1001 -t 600"
     )
-    await netns.run(path, ["conntrack", "-R", "-"], stdin=line.encode(), timeout=60)
+    await netns.run(path, line.split(), timeout=60)
     table = ConntrackTable(path)
     for look in (Look(("fd00::2", 5353), answered=True), Look(("fd00:96::a", 53), answered=False)):
         (entry,) = table.observe_entries(6, look)
