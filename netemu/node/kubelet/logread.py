@@ -18,6 +18,8 @@ from netemu.client.kubelet import LogOptions
 _CHUNK = 1 << 18
 _POLL = 0.1
 
+_SAME, _REPLACED, _REMOVED = "same", "replaced", "removed"
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -51,23 +53,40 @@ class Tail:
         return lines
 
     def _more(self) -> bytes:
-        if self._file is not None and (data := self._file.read(_CHUNK)):
-            return data
-        if self._file is None or self._is_replaced():
-            self.close()
-            try:
-                self._file = self._path.open("rb")
-            except FileNotFoundError:
-                return b""
-            return self._file.read(_CHUNK)
-        return b""
+        if self._file is not None:
+            # What came after the last read is read before a file is left for the next one.
+            replaced = self._look() == _REPLACED
+            if (data := self._file.read(_CHUNK)) or not replaced:
+                return data
+        self._open()
+        return self._file.read(_CHUNK) if self._file is not None else b""
 
-    def _is_replaced(self) -> bool:
+    def _open(self) -> None:
+        self.close()
+        self._file = _opened(self._path)
+
+    def _look(self) -> str:
+        """What is under the log's name: the file that is open here, another one, or nothing."""
         assert self._file is not None
         try:
-            return not os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
+            same = os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
         except FileNotFoundError:
-            return False
+            return _REMOVED
+        return _SAME if same else _REPLACED
+
+    def rotated(self) -> Iterator[bytes]:
+        """Lines of the file that was rotated away before the one to be read here."""
+        while True:
+            self._open()
+            older = _opened(self._path.with_name(self._path.name + ".1"))
+            if self._file is None or self._look() == _SAME:
+                break
+            if older is not None:  # there was a rotation between the two
+                older.close()
+        if older is not None:
+            with older:
+                for raw in older:
+                    yield raw.rstrip(b"\n")
 
     def close(self) -> None:
         if self._file is not None:
@@ -75,19 +94,16 @@ class Tail:
             self._file = None
 
 
-def _rotated(path: Path) -> Iterator[bytes]:
-    """Lines of the file that was rotated away before."""
+def _opened(path: Path) -> BinaryIO | None:
     try:
-        with path.with_name(path.name + ".1").open("rb") as file:
-            for raw in file:
-                yield raw.rstrip(b"\n")
+        return path.open("rb")
     except FileNotFoundError:
-        return
+        return None
 
 
-def _so_far(path: Path, tail: Tail) -> Iterator[Line]:
+def _so_far(tail: Tail) -> Iterator[Line]:
     """All that has been written, up to where `tail` will go on."""
-    for line in map(parse_line, _rotated(path)):
+    for line in map(parse_line, tail.rotated()):
         if line is not None:
             yield line
     while raws := tail.read():
@@ -134,7 +150,7 @@ async def stream(
     tail = Tail(path)
     left = options.limit_bytes
     try:
-        async for chunk in _all(path, tail, options, alive, clock):
+        async for chunk in _all(tail, options, alive, clock):
             piece = chunk if left is None else chunk[:left]
             if piece:
                 yield piece
@@ -147,9 +163,9 @@ async def stream(
 
 
 async def _all(
-    path: Path, tail: Tail, options: LogOptions, alive: Callable[[], bool], clock: Clock
+    tail: Tail, options: LogOptions, alive: Callable[[], bool], clock: Clock
 ) -> AsyncIterator[bytes]:
-    for chunk in _chunks(select(_so_far(path, tail), options), options.timestamps):
+    for chunk in _chunks(select(_so_far(tail), options), options.timestamps):
         yield chunk
     while options.follow:
         going_on = alive()  # before the read: what was written until then is read below

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,47 @@ async def test_nothing_is_lost_in_a_rotation(path: Path) -> None:
         path.write_bytes(b"2026-11-20T07:00:05.000000000Z stdout F first\n")
 
     assert (await follow(path, [rotate, lambda: None])).endswith("four\nlast\nfirst\n")
+
+
+def rotate(path: Path) -> None:
+    """What the supervisor does with a log that is long enough, and the next line."""
+    path.rename(path.with_name("0.log.1"))
+    path.write_bytes(b"2026-11-20T07:00:05.000000000Z stdout F next\n")
+
+
+async def test_what_was_written_just_before_a_rotation_is_read(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The follower was at the file's end, and then finds another one in its place."""
+    at_the_end, samestat = [], os.path.samestat
+
+    def look(mine: os.stat_result, there: os.stat_result) -> bool:
+        if at_the_end:
+            at_the_end.clear()
+            with path.open("ab") as file:
+                file.write(b"2026-11-20T07:00:04.000000000Z stdout F last\n")
+            rotate(path)
+            there = path.stat()
+        return samestat(mine, there)
+
+    monkeypatch.setattr(os.path, "samestat", look)
+    changes = [lambda: at_the_end.append(True), lambda: None]
+    assert (await follow(path, changes)).endswith("four\nlast\nnext\n")
+
+
+async def test_a_rotation_while_a_log_is_opened_takes_no_line_away(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = path.with_name("0.log.1")
+    older.write_bytes(b"2026-11-20T06:00:00.000000000Z stdout F zero\n")
+    plain, opened = Path.open, []
+
+    def open_and_rotate(self: Path, mode: str = "r") -> object:
+        file = plain(self, mode)
+        if self == older and not opened:
+            opened.append(self)
+            rotate(path)
+        return file
+
+    monkeypatch.setattr(Path, "open", open_and_rotate)
+    assert (await read(path, LogOptions())).endswith("one\ntwo\nthree\nfour\nnext\n")
