@@ -329,7 +329,7 @@ def _forget_connections() -> None:
     for node in scenario.NODES:
         table = ConntrackTable(path_of(node))
         with contextlib.closing(table):
-            table.apply_delete(e for e in table.observe_entries() if e.protocol == "tcp")
+            table.apply_delete([e for e in table.observe_entries() if e.protocol == "tcp"])
 
 
 async def check_step(step: Any, mode: str) -> None:
