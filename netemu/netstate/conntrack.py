@@ -120,18 +120,24 @@ class Look:
     answered: bool
 
     def attributes(self) -> bytes:
-        """The kernel's filter; kernels before 5.8 do not know it and list everything."""
-        packed, port = ip_address(self.place[0]).packed, self.place[1].to_bytes(2, "big")
-        v4 = len(packed) == 4
+        """The kernel's filter; kernels before 5.8 do not know it and list everything.
+
+        By the port alone in IPv6: the kernel compares those addresses the wrong way round, and
+        lists just what was not asked for (ctnetlink_filter_match_tuple, seen in 6.18).
+        """
         if self.answered:
-            kind, side, flags = _TUPLE_REPLY, _FILTER_REPLY_FLAGS, _BY_SOURCE | _BY_SOURCE_PORT
-            address, ports = attribute(_V4_SRC if v4 else _V6_SRC, packed), _SRC_PORT
+            kind, side = _TUPLE_REPLY, _FILTER_REPLY_FLAGS
+            address, by_address, port, by_port = _V4_SRC, _BY_SOURCE, _SRC_PORT, _BY_SOURCE_PORT
         else:
-            kind, side, flags = _TUPLE_ORIG, _FILTER_ORIG_FLAGS, _BY_TARGET | _BY_TARGET_PORT
-            address, ports = attribute(_V4_DST if v4 else _V6_DST, packed), _DST_PORT
-        proto = attribute(_PROTO_NUM, b"\x11") + attribute(ports, port)
-        wanted = attribute(_TUPLE_IP | _NESTED, address) + attribute(_TUPLE_PROTO | _NESTED, proto)
-        chosen = attribute(side, struct.pack("=I", flags | _BY_PROTOCOL))
+            kind, side = _TUPLE_ORIG, _FILTER_ORIG_FLAGS
+            address, by_address, port, by_port = _V4_DST, _BY_TARGET, _DST_PORT, _BY_TARGET_PORT
+        proto = attribute(_PROTO_NUM, b"\x11") + attribute(port, self.place[1].to_bytes(2, "big"))
+        wanted, flags = attribute(_TUPLE_PROTO | _NESTED, proto), _BY_PROTOCOL | by_port
+        packed = ip_address(self.place[0]).packed
+        if len(packed) == 4:
+            wanted = attribute(_TUPLE_IP | _NESTED, attribute(address, packed)) + wanted
+            flags |= by_address
+        chosen = attribute(side, struct.pack("=I", flags))
         return attribute(kind | _NESTED, wanted) + attribute(_FILTER | _NESTED, chosen)
 
 

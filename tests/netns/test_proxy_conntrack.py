@@ -84,7 +84,7 @@ async def test_the_kernel_looks_for_ipv6_as_well(path: str) -> None:
     for look in (Look(("fd00::2", 5353), answered=True), Look(("fd00:96::a", 53), answered=False)):
         (entry,) = table.observe_entries(6, look)
         assert entry.reply_source == "fd00::2"
-    assert table.observe_entries(6, Look(("fd00::3", 5353), answered=True)) == []
+    assert table.observe_entries(6, Look(("fd00::2", 5354), answered=True)) == []
     assert table.apply_delete([entry, entry]) == 1
     assert table.observe_entries(6) == []
     table.close()
