@@ -201,6 +201,21 @@ def events(db: sqlite3.Connection, prefix: str, after: int) -> list[Event]:
     return found
 
 
+def log_bytes(path: Path) -> int:
+    """The size of a store's log, which is there when the last process did not close it."""
+    log = path.with_name(f"{path.name}-wal")
+    return log.stat().st_size if log.exists() else 0
+
+
+def checkpoint(db: sqlite3.Connection) -> None:
+    """Move what is in the log to its place, and begin the log anew.
+
+    The next write would do that, and wait for the disk: so one without meaning is made here.
+    """
+    db.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+    db.execute(f"PRAGMA user_version={VERSION}")
+
+
 def compact(db: sqlite3.Connection, floor: int, limit: int) -> int:
     """Forget what was superseded in the next `limit` revisions up to `floor`; returns how far."""
     done = compacted(db)

@@ -1,9 +1,10 @@
-"""The durable store: SQLite in WAL mode, one writer thread, one commit for all that is waiting.
+"""The durable store: SQLite in WAL mode, one commit for all that is waiting.
 
-A write is accepted and numbered in the loop's thread (`index`), committed by the writer thread, and
-only then delivered to watches and acknowledged. While one commit runs, the next writes gather, so
-under load a commit carries many. A crash of this process loses no acknowledged write; a power cut
-may lose the last commits unless `fsync` is set (PRAGMA synchronous).
+A write is accepted and numbered in the loop's thread (`index`), committed (`writer`), and only then
+delivered to watches and acknowledged. A write that is alone is committed on the spot; while the
+writer's thread commits, the next ones gather, so under load a commit carries many. A crash of this
+process loses no acknowledged write; a power cut may lose the last commits unless `fsync` is set
+(PRAGMA synchronous).
 https://www.sqlite.org/wal.html
 """
 
@@ -52,12 +53,21 @@ class SqliteStore:
     async def open(self) -> None:
         self._loop = asyncio.get_running_loop()
         await asyncio.to_thread(self._load)
-        self._writer = Writer(self._db, self._loop, self._mark.write, self._committed, self._failed)
+        self._writer = Writer(
+            self._db,
+            self._loop,
+            self._mark.write,
+            self._committed,
+            self._failed,
+            in_place=not self._fsync,
+            log_bytes=self._left,
+        )
         self._writer.start()
 
     def _load(self) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._require_whole(self._mark.read())
+        self._left = schema.log_bytes(self._path)
         self._db = schema.connect(self._path, fsync=self._fsync)
         self._reader = schema.connect(self._path, fsync=False)
         self._reading = threading.Lock()
@@ -124,19 +134,30 @@ class SqliteStore:
         change = self._index.accept(key, expect, value, note)
         if change is None:
             return Txn(False, self._index.mod_rev(key))
-        future = self._loop.create_future()
-        self._writer.submit(change, future)
-        await asyncio.shield(future)  # a cancelled writer has written all the same
+        try:
+            done = self._writer.commit(change)
+        except sqlite3.Error as error:
+            self._index.undo(change)
+            raise schema.damaged(self._path, error) from error
+        if done:
+            self._publish([change])
+        else:
+            future = self._loop.create_future()
+            self._writer.submit(change, future)
+            await asyncio.shield(future)  # a cancelled writer has written all the same
         return Txn(True, change.revision)
 
     def _committed(self, changes: list[tuple[Change, asyncio.Future[None]]]) -> None:
-        self._revision = changes[-1][0].revision
-        self._watches.publish(
-            [Event(c.revision, c.key, c.value, None, c.create_rev, c.note) for c, _ in changes]
-        )
+        self._publish([change for change, _ in changes])
         for _, future in changes:
             if not future.done():
                 future.set_result(None)
+
+    def _publish(self, changes: list[Change]) -> None:
+        self._revision = changes[-1].revision
+        self._watches.publish(
+            [Event(c.revision, c.key, c.value, None, c.create_rev, c.note) for c in changes]
+        )
 
     def _failed(
         self, changes: list[tuple[Change, asyncio.Future[None]]], error: sqlite3.Error

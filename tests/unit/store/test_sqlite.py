@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import threading
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,70 @@ async def test_concurrent_writes_share_commits_and_keep_their_order(tmp_path: Pa
     await asyncio.gather(*(store.txn(f"/{i}", 0, b"x") for i in range(1000)))
     assert [revision for commit in commits for revision in commit] == list(range(2, 1002))
     assert len(commits) < 500
+    await store.close()
+
+
+async def test_a_write_that_is_alone_is_there_without_a_turn_of_the_loop(tmp_path: Path):
+    store = await opened(tmp_path / "s.db")
+    seen: list[int] = []
+    store.watch("/", lambda events: seen.extend(event.revision for event in events))
+    with pytest.raises(StopIteration) as done:
+        store.txn("/a", 0, b"1").send(None)
+    assert done.value.value.revision == 2 and seen == [2]
+    assert [row.value for row in (await store.range("/")).rows] == [b"1"]
+    await store.close()
+
+
+@pytest.mark.parametrize("alone", [True, False])
+async def test_the_log_does_not_grow_with_every_commit(tmp_path: Path, alone: bool):
+    path = tmp_path / "s.db"
+    store = await opened(path)
+    for i in range(1200):
+        await store.txn("/a", None, f"{i}".encode())
+        if alone:
+            await asyncio.sleep(0)
+    pages = Path(f"{path}-wal").stat().st_size // 4096
+    assert pages < 2000  # 1200 commits of three pages and more, but for checkpoints
+    await store.close()
+
+
+async def test_with_fsync_the_loop_never_waits_for_the_disk(tmp_path: Path):
+    store = SqliteStore(tmp_path / "s.db", fsync=True)
+    await store.open()
+    loops_thread, committing = threading.get_ident(), set()
+    store._db.set_trace_callback(
+        lambda statement: (
+            committing.add(threading.get_ident())
+            if statement.startswith("INSERT INTO log")
+            else None
+        )
+    )
+    assert (await store.txn("/a", 0, b"1")).revision == 2
+    assert committing and loops_thread not in committing
+    await store.close()
+
+
+async def test_writes_of_all_sizes_keep_their_order(tmp_path: Path):
+    store = await opened(tmp_path / "s.db")
+    seen: list[int] = []
+    store.watch("/", lambda events: seen.extend(event.revision for event in events))
+    for size in (1, 100_000, 1, 1, 100_000, 1):
+        await asyncio.gather(*(store.txn(f"/{i}", None, b"x" * size) for i in range(3)))
+        await store.txn("/alone", None, b"x" * size)
+    assert seen == list(range(2, 26))
+    await store.close()
+
+
+async def test_a_full_disk_fails_a_write_that_is_alone(tmp_path: Path):
+    store = await opened(tmp_path / "s.db")
+    await store.txn("/a", 0, b"1")
+    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+    store._db.execute(f"PRAGMA max_page_count={pages}")
+    await asyncio.sleep(0)
+    with pytest.raises(StoreError, match="full"):
+        await store.txn("/b", 0, b"x" * 10_000)
+    store._db.execute("PRAGMA max_page_count=100000")
+    assert (await store.txn("/b", 0, b"1")).revision == 3
     await store.close()
 
 
