@@ -10,8 +10,8 @@ from netemu.api.schema.check import (
     check,
     problems,
     prune,
-    shape_error,
-    strict_error,
+    strict_decoding,
+    undecodable,
 )
 from netemu.api.schema.definitions import of_kind
 from netemu.api.schema.node import Node, compile_schema
@@ -24,6 +24,6 @@ __all__ = [
     "of_kind",
     "problems",
     "prune",
-    "shape_error",
-    "strict_error",
+    "strict_decoding",
+    "undecodable",
 ]

@@ -311,11 +311,6 @@ def _go_type(node: Node) -> str:
     return node.shape
 
 
-def shape_error(kind: Kind, checked: Checked) -> ApiError:
-    """The 400 for an object whose `checked.errors` is not empty."""
-    return _bad_request(kind, checked.errors[0])
-
-
 def problems(kind: Kind, checked: Checked, duplicates: Sequence[str] = ()) -> list[str]:
     """What a strict decoder has to say: a line each, as a Warning header has them.
 
@@ -330,14 +325,15 @@ def problems(kind: Kind, checked: Checked, duplicates: Sequence[str] = ()) -> li
     return [*known, *(f'unknown field "{path}"' for path in checked.unknown)]
 
 
-def strict_error(kind: Kind, found: Sequence[str]) -> ApiError:
-    """The 400 of fieldValidation=Strict for an object with `problems`."""
+def strict_decoding(found: Sequence[str]) -> str:
+    """What fieldValidation=Strict says of an object with `problems`."""
     lines = [text for text in found if text.startswith("line ")]  # go-yaml tells them together
     yaml = ["\n  ".join(["yaml: unmarshal errors:", *lines])] if lines else []
     rest = [text for text in found if not text.startswith("line ")]
-    return _bad_request(kind, f"strict decoding error: {', '.join(yaml + rest)}")
+    return f"strict decoding error: {', '.join(yaml + rest)}"
 
 
-def _bad_request(kind: Kind, why: str) -> ApiError:
+def undecodable(kind: Kind, why: str) -> ApiError:
+    """The 400 for an object that is not one of `kind`."""
     message = f'{kind.kind} in version "{kind.version}" cannot be handled as a {kind.kind}: {why}'
     return ApiError("BadRequest", message)

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from netemu.api import meta, patch, strategic, versions
+from netemu.api import invalid, meta, patch, strategic, versions
 from netemu.api.depth import DEEPEST, is_too_deep
 from netemu.api.kind import Kind, Object
-from netemu.apiserver.pipeline.context import PLAIN, Context, Options
+from netemu.apiserver.pipeline.context import PLAIN, Context, Options, encode
 from netemu.apiserver.pipeline.update import modify
 from netemu.client.protocol import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH
 from netemu.errors import ApiError
@@ -41,7 +41,14 @@ async def patch_object(
         new = meta.copy(versions.to_stored(kind, patched(shown, view, body, content_type)))
         return without_revision(new, old)
 
-    return await modify(ctx, kind, namespace, name, change, options, subresource=subresource)
+    def refused(_kind: Kind, new: Object, why: str) -> ApiError:
+        """Invalid, and not BadRequest: the patch was understood, what it makes is no object."""
+        shown = body if content_type == STRATEGIC_MERGE_PATCH else new
+        return invalid.error("", "", "", [invalid.invalid("patch", encode(shown).decode(), why)])
+
+    return await modify(
+        ctx, kind, namespace, name, change, options, subresource=subresource, refused=refused
+    )
 
 
 def without_revision(new: Object, old: Object) -> Object:

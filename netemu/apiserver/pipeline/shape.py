@@ -5,6 +5,8 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#field-validation
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from netemu.api import schema
 from netemu.api.kind import Kind, Object
 from netemu.apiserver.pipeline.context import Options
@@ -13,21 +15,32 @@ from netemu.errors import ApiError
 STRICT, WARN, IGNORE = "Strict", "Warn", "Ignore"
 
 
-def check_shape(kind: Kind, obj: Object, options: Options) -> Object:
+Refusal = Callable[[Kind, Object, str], ApiError]
+"""The error for an object with something wrong in it; the text says what."""
+
+
+def undecodable(kind: Kind, _obj: Object, why: str) -> ApiError:
+    """BadRequest, for an object as a client sent it."""
+    return schema.undecodable(kind, why)
+
+
+def check_shape(
+    kind: Kind, obj: Object, options: Options, refused: Refusal = undecodable
+) -> Object:
     """The object to go on with; without `field_validation` it is trusted as it is.
 
-    ApiError BadRequest for wrong types, and for unknown or repeated fields when Strict.
+    Raises `refused` for wrong types, and for unknown or repeated fields when Strict.
     """
     if not options.field_validation:
         return obj
     checked = schema.check(kind, obj)
     if checked.errors:
-        raise schema.shape_error(kind, checked)
+        raise refused(kind, obj, checked.errors[0])
     if options.field_validation == IGNORE or not (checked.unknown or options.duplicates):
         return checked.clean
     problems = schema.problems(kind, checked, options.duplicates)
     if options.field_validation == STRICT:
-        raise schema.strict_error(kind, problems)
+        raise refused(kind, obj, schema.strict_decoding(problems))
     options.warnings.extend(problems)
     return checked.clean
 

@@ -23,7 +23,7 @@ from netemu.apiserver.pipeline.context import (
 )
 from netemu.apiserver.pipeline.create import validate
 from netemu.apiserver.pipeline.ownership import track
-from netemu.apiserver.pipeline.shape import check_shape, complete
+from netemu.apiserver.pipeline.shape import Refusal, check_shape, complete, undecodable
 from netemu.apiserver.watcher import Entry
 from netemu.errors import ApiError
 
@@ -65,11 +65,15 @@ async def modify(
     options: Options = PLAIN,
     *,
     subresource: str = "",
+    refused: Refusal = undecodable,
 ) -> Object:
-    """Read, change and write back; again after a lost race, if `change` sets no revision."""
+    """Read, change and write back; again after a lost race, if `change` sets no revision.
+
+    Raises `refused` for a changed object that is not one of `kind`.
+    """
     for _ in range(ATTEMPTS):
         entry = ctx.find(kind, namespace, name)
-        new = check_shape(kind, change(entry.object), options)
+        new = check_shape(kind, change(entry.object), options, refused)
         conditional = bool(new["metadata"].get("resourceVersion"))
         done = await _replace(ctx, kind, entry, new, options, subresource)
         if done is not None:

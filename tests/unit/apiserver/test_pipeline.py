@@ -15,7 +15,7 @@ from netemu.api.kinds import (
 )
 from netemu.apiserver.pipeline.context import Options
 from netemu.apiserver.pipeline.patch import patch_object
-from netemu.client.protocol import APPLY_PATCH, STRATEGIC_MERGE_PATCH
+from netemu.client.protocol import APPLY_PATCH, MERGE_PATCH, STRATEGIC_MERGE_PATCH
 from netemu.errors import ApiError
 
 LABELS = {"app": "web"}
@@ -214,6 +214,32 @@ async def test_field_validation(http):
     http.finish(response)
     assert 'unknown field \\"spec.replicass\\"' in response.headers["warning"]
     assert b"replicass" not in made
+
+
+@pytest.mark.parametrize(
+    ("field", "why"),
+    [
+        ({"replicass": 3}, 'strict decoding error: unknown field "spec.replicass"'),
+        ({"replicas": "three"}, "json: cannot unmarshal string into Go struct field"),
+    ],
+)
+async def test_a_patch_that_makes_no_object_is_invalid(http, field, why):
+    path = "/apis/apps/v1/namespaces/default/deployments"
+    name = (await http.json("POST", path, body=deployment()))["metadata"]["name"]
+    for content_type in (MERGE_PATCH, STRATEGIC_MERGE_PATCH):
+        error = await refused(
+            http.json(
+                "PATCH",
+                f"{path}/{name}",
+                params={"fieldValidation": "Strict"},
+                body={"spec": field},
+                content_type=content_type,
+            )
+        )
+        assert (error.code, error.reason) == (422, "Invalid")
+        assert error.message.startswith(' "" is invalid: patch: Invalid value: "{')
+        assert why in error.message
+        assert error.details["causes"][0]["field"] == "patch"
 
 
 async def test_protobuf_and_yaml_bodies(http):

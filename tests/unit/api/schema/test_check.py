@@ -41,7 +41,7 @@ def test_unknown_fields_are_named_and_left_out() -> None:
     assert "foo" not in checked.clean["spec"] and checked.clean["spec"]["hostNetwork"]
     assert checked.clean["spec"]["containers"][0]["ports"] == [{"containerPort": 80}]
     assert obj["spec"]["foo"] == 1
-    error = schema.strict_error(PODS, schema.problems(PODS, checked))
+    error = schema.undecodable(PODS, schema.strict_decoding(schema.problems(PODS, checked)))
     assert error.code == 400
     assert error.message == (
         'Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field '
@@ -102,7 +102,7 @@ def test_nulls_are_dropped_as_a_real_server_does() -> None:
 def test_wrong_types(spec: dict[str, Any], error: str) -> None:
     checked = schema.check(PODS, pod(**spec))
     assert checked.errors == (error,)
-    message = schema.shape_error(PODS, checked).message
+    message = schema.undecodable(PODS, checked.errors[0]).message
     assert message == f'Pod in version "v1" cannot be handled as a Pod: {error}'
 
 
