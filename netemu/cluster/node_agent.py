@@ -17,7 +17,8 @@ from netemu.node.namespace_holder import NamespaceHolder
 from netemu.node.network_maker import Build
 from netemu.node.overlay import NodeOverlay
 from netemu.node.podnetwork import PodNetwork
-from netemu.node.proxy import NodeProxy, ProxyOptions
+from netemu.node.proxy import NodeProxy
+from netemu.node.proxyoptions import ProxyOptions
 from netemu.proxy.services import SharedDecisions
 
 

@@ -54,6 +54,7 @@ class ProxyConfig:
     mode: str = "iptables"
     masquerade_all: bool = False
     node_port_addresses: tuple[str, ...] = ()
+    """Networks, or `primary`; empty: every address in iptables and IPVS mode, else the primary."""
     localhost_node_ports: bool = True
     min_sync_period: float = 0.0
     """kube-proxy waits 1 s between syncs; a barrier would have to wait for it too, so we do not."""

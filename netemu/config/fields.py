@@ -152,9 +152,11 @@ class Section:
                 found[str(key)] = word
         return found
 
-    def networks(self, name: str, default: tuple[str, ...]) -> tuple[str, ...]:
-        """One network, or one a family with a comma between them, as in kubeadm."""
+    def networks(self, name: str, default: tuple[str, ...], *, or_: str = "") -> tuple[str, ...]:
+        """Networks, one after the other or with commas between them, or the one word `or_`."""
         found = self.texts(name)
+        if or_ and list(found) == [or_]:
+            return (or_,)
         good = [each for each in found if self._network(name, each)]
         return tuple(good) if good and len(good) == len(found) else default
 

@@ -249,7 +249,9 @@ def _proxy(raw: Section) -> ProxyConfig:
     proxy = ProxyConfig(
         mode=raw.choice("mode", PROXY_MODES, default.mode),
         masquerade_all=raw.flag("masqueradeAll", default.masquerade_all),
-        node_port_addresses=raw.networks("nodePortAddresses", default.node_port_addresses),
+        node_port_addresses=raw.networks(
+            "nodePortAddresses", default.node_port_addresses, or_="primary"
+        ),
         localhost_node_ports=raw.flag("localhostNodePorts", default.localhost_node_ports),
         min_sync_period=raw.seconds("minSyncPeriod", default.min_sync_period),
         sync_period=raw.seconds("syncPeriod", default.sync_period),

@@ -19,6 +19,7 @@ from netemu.node import netns, xtables
 from netemu.node.proxybackend import Change, Services, in_order
 from netemu.node.proxysysctl import ROUTE_LOCALNET, apply_sysctls
 from netemu.proxy import iptables as layout
+from netemu.proxy import nodeports
 from netemu.proxy.endpoints import Service
 from netemu.proxy.model import NodeView
 
@@ -119,7 +120,7 @@ class IptablesBackend:
 
     async def replace(self, services: Services, node: NodeView) -> None:
         """While iptables-restore works on one piece, the next one is compiled."""
-        if node.family == 4 and node.localhost_node_ports:
+        if nodeports.serves_localhost(node):
             await apply_sysctls(self._path, ROUTE_LOCALNET)
         self._piece = await self._tool.piece()
         texts = self._full(services, node, await self._tool.save())

@@ -25,30 +25,15 @@ from netemu.client.informer import Informer
 from netemu.client.protocol import ApiClient
 from netemu.errors import CapabilityError, DataplaneError
 from netemu.node import proxymodes
-from netemu.node.healthcheck import (
-    HEALTHZ_PORT,
-    Answer,
-    HealthServers,
-    HttpPort,
-    ServiceHealth,
-    healthz,
-)
+from netemu.node.healthcheck import HEALTHZ_PORT, Answer, healthz
+from netemu.node.healthports import HealthServers, HttpPort
 from netemu.node.proxyfamily import FamilyProxy
+from netemu.node.proxyoptions import ProxyOptions, families, of_family, view_of
 from netemu.node.proxysysctl import CONNTRACK, apply_sysctls, observe_be_liberal
+from netemu.proxy import nodeports
 from netemu.proxy.endpoints import Service
-from netemu.proxy.model import (
-    SELECTOR,
-    Family,
-    NodeView,
-    service_of_slice,
-    unusable_addresses,
-)
-from netemu.proxy.services import (
-    SharedDecisions,
-    local_ready_addresses,
-    seen_from,
-    service_ranges,
-)
+from netemu.proxy.model import SELECTOR, NodeView, service_of_slice, unusable_addresses
+from netemu.proxy.services import SharedDecisions, seen_from, service_ranges
 
 log = logging.getLogger(__name__)
 
@@ -56,54 +41,6 @@ FULL_SYNC_PERIOD = 3600.0
 FIRST_RETRY, LAST_RETRY = 0.5, 30.0
 _INLINE = 64
 """So few Services are decided in the loop's own thread; more would hold it up."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ProxyOptions:
-    """kube-proxy's settings on one node; networks hold one CIDR a family."""
-
-    mode: str = "iptables"
-    pod_cidrs: Sequence[str] = ("10.244.0.0/16",)
-    service_cidrs: Sequence[str] = ("10.96.0.0/12",)
-    masquerade_all: bool = False
-    node_port_addresses: Sequence[str] = ()
-    localhost_node_ports: bool = True
-    min_sync_period: float = 0.0
-    sync_period: float = 30.0
-    ipvs_scheduler: str = "rr"
-    lock_file: str = ""
-    """xtables lock of this node alone."""
-
-
-def _of_family(cidrs: Sequence[str], family: int) -> tuple[str, ...]:
-    return tuple(cidr for cidr in cidrs if (":" in cidr) == (family == 6))
-
-
-def _families(options: ProxyOptions) -> list[Family]:
-    families: list[Family] = []
-    if _of_family(options.service_cidrs, 4):
-        families.append(4)
-    if _of_family(options.service_cidrs, 6):
-        families.append(6)
-    return families
-
-
-def _view(node_name: str, family: Family, options: ProxyOptions) -> NodeView:
-    pods = _of_family(options.pod_cidrs, family)
-    return NodeView(
-        name=node_name,
-        family=family,
-        local_cidr=pods[0] if pods else "",
-        masquerade_all=options.masquerade_all,
-        node_port_addresses=tuple(
-            cidr
-            for cidr in options.node_port_addresses
-            if cidr == "primary" or _of_family([cidr], family)
-        ),
-        localhost_node_ports=options.localhost_node_ports,
-        service_cidrs=_of_family(options.service_cidrs, family),
-        ipvs_scheduler=options.ipvs_scheduler,
-    )
 
 
 def _placed(node: Object | None) -> object:
@@ -154,8 +91,6 @@ class NodeProxy:
         self._syncing = asyncio.Lock()
         self._reported = -1
         self._healthy, self._updated = False, 0.0
-        self._checked: dict[int, ServiceHealth] = {}
-        """What each healthCheckNodePort answers."""
         self._unusable: dict[str, tuple[str, ...]] = {}
         """Addresses left out, by Service key: what users have been told of."""
         self._families = self._open_families(self.options)
@@ -171,10 +106,10 @@ class NodeProxy:
         return [
             FamilyProxy(
                 self._path,
-                _view(self._name, family, options),
+                view_of(self._name, family, options),
                 proxymodes.open_backend(options.mode, self._path, family, options.lock_file),
             )
-            for family in _families(options)
+            for family in families(options)
         ]
 
     @property
@@ -320,13 +255,15 @@ class NodeProxy:
             await self._tell_left_out(family)
             touched |= keys
         await self._tell_unusable(touched)
-        self._note_health(touched)
-        await self._health.sync(self._checked)
+        for key in touched:
+            ports = next((f.services[key] for f in self._families if key in f.services), ())
+            self._health.note(key, ports)
+        await self._serve_health()
 
     async def _seen(self, node: Object | None, view: NodeView) -> NodeView:
         addresses = await proxymodes.observe_addresses(self._path, view.family)
         liberal = await observe_be_liberal(self._path)
-        configured = _of_family(self.options.service_cidrs, view.family)
+        configured = of_family(self.options.service_cidrs, view.family)
         view = replace(
             view,
             addresses=addresses,
@@ -351,18 +288,16 @@ class NodeProxy:
 
         return decide() if len(inputs) <= _INLINE else await asyncio.to_thread(decide)
 
-    def _note_health(self, keys: set[str]) -> None:
-        """Keep what the health check ports of the changed Services must answer."""
-        for key in keys:
-            names = meta.split_key(key)
-            mine = [p for p, h in self._checked.items() if (h.namespace, h.name) == names]
-            for port in mine:
-                del self._checked[port]
-            ports = next((f.services[key] for f in self._families if key in f.services), ())
-            if ports and ports[0].port.health_check_node_port:
-                self._checked[ports[0].port.health_check_node_port] = ServiceHealth(
-                    *names, local_ready_addresses(ports)
-                )
+    async def _serve_health(self) -> None:
+        views = [family.view for family in self._families]
+        failed = await self._health.sync(nodeports.listening(views, self.mode))
+        for key, why in sorted(failed.items()):
+            text = f"{self._name}: the health check for load balancers does not answer: {why}"
+            log.warning("health check port not opened", extra={"kv": {"service": key, "why": why}})
+            service = self._services.get(key)
+            if service is not None and self._events is not None:
+                reason = "FailedToStartServiceHealthcheck"
+                await self._events.event(service, SERVICES, "Warning", reason, text)
 
     async def _tell_left_out(self, family: FamilyProxy) -> None:
         for key in sorted(family.left_out):
@@ -437,6 +372,7 @@ class NodeProxy:
                 await new.sync(old.services)
             if not shared:
                 await _clean(former)
+            await self._serve_health()
 
     async def clean(self) -> None:
         """Take all rules out of the node."""

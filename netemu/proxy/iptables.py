@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
 from netemu.netstate.iptables import Jump, Tables
-from netemu.proxy import names
+from netemu.proxy import names, nodeports
 from netemu.proxy.endpoints import Service
 from netemu.proxy.model import Endpoint, NodeView
 
@@ -256,17 +256,19 @@ class _Compiler:
 def _node_port_dispatch(node: NodeView) -> list[str]:
     comment = '-m comment --comment "kubernetes service nodeports; NOTE: this must be the last'
     comment += ' rule in this chain"'
-    if node.node_port_addresses:
-        return [f"{comment} -d {address} -j KUBE-NODEPORTS" for address in node.node_port_ips()]
+    served = nodeports.addresses(node, "iptables")
+    localhost = nodeports.serves_localhost(node)
+    if served is not None:
+        served = served if localhost else nodeports.without_loopback(served)
+        return [f"{comment} -d {address} -j KUBE-NODEPORTS" for address in served]
     loopback = "::1/128" if node.family == 6 else "127.0.0.0/8"
-    served = node.localhost_node_ports and node.family == 4
-    spare = "" if served else f"! -d {loopback} "
+    spare = "" if localhost else f"! -d {loopback} "
     return [f"{comment} -m addrtype --dst-type LOCAL {spare}-j KUBE-NODEPORTS"]
 
 
 def _firewall(node: NodeView) -> list[str]:
     """CVE-2020-8558: route_localnet must not open the node's loopback to its neighbours."""
-    if node.family == 6 or not node.localhost_node_ports:
+    if not nodeports.serves_localhost(node):
         return []
     comment = '-m comment --comment "block incoming localnet connections"'
     states = "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT"

@@ -19,6 +19,7 @@ from ipaddress import ip_address, ip_network
 from netemu.netstate.ipset import SetValue
 from netemu.netstate.iptables import Jump, Tables
 from netemu.netstate.ipvs import Real, Server, Servers, Virtual
+from netemu.proxy import nodeports
 from netemu.proxy.endpoints import Service
 from netemu.proxy.model import Endpoint, NodeView
 
@@ -211,7 +212,7 @@ class _Ipvs:
             self.out.no_node_access.append((address, self.port.protocol, self.port.port))
 
     def _node_port(self) -> None:
-        port, addresses = self.port, self.node.node_port_ips()
+        port, addresses = self.port, _node_port_addresses(self.node)
         infixes = ["", "LOCAL-"] if port.external_local else [""]
         for infix in infixes:
             if port.protocol == "sctp":
@@ -224,6 +225,13 @@ class _Ipvs:
         for address in addresses:
             endpoints = self._endpoints(port.external_local)
             self._serve(address, port.node_port, endpoints, bind=False)
+
+
+def _node_port_addresses(node: NodeView) -> tuple[str, ...]:
+    found = nodeports.addresses(node, "ipvs")
+    if found is None:
+        found = tuple(sorted({*node.addresses, node.address} - {""}))
+    return nodeports.without_loopback(found)
 
 
 def compile_service(service: Service, node: NodeView) -> ServiceIpvs:

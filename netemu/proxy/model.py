@@ -108,22 +108,12 @@ class NodeView:
     """Where this cluster's pods come from (detectLocalMode ClusterCIDR). Empty: no detector."""
     masquerade_all: bool = False
     node_port_addresses: tuple[str, ...] = ()
-    """CIDRs; empty: each mode's default."""
+    """Networks of the family, or `primary`; empty: each mode's default (`proxy.nodeports`)."""
     localhost_node_ports: bool = True
     service_cidrs: tuple[str, ...] = ()
     conntrack_be_liberal: bool = False
     """net.netfilter.nf_conntrack_tcp_be_liberal: the INVALID drop is left out then."""
     ipvs_scheduler: str = "rr"
-
-    def node_port_ips(self) -> tuple[str, ...]:
-        """The node's addresses inside nodePortAddresses, sorted; all of them when it is empty."""
-        if not self.node_port_addresses:
-            return tuple(sorted(self.addresses or ((self.address,) if self.address else ())))
-        if "primary" in self.node_port_addresses:
-            return (self.address,) if self.address else ()
-        networks = [ip_network(cidr) for cidr in self.node_port_addresses]
-        known = set(self.addresses) | ({self.address} if self.address else set())
-        return tuple(sorted(a for a in known if any(ip_address(a) in net for net in networks)))
 
 
 def _canonical(text: object, family: Family) -> str:

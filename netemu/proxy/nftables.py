@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
 from netemu.netstate.nftables import Chain, NftSet, Table
-from netemu.proxy import names
+from netemu.proxy import names, nodeports
 from netemu.proxy.endpoints import Service
 from netemu.proxy.model import Endpoint, NodeView, ServicePort
 
@@ -83,19 +83,9 @@ def base_chains() -> dict[str, Chain]:
 def node_port_match(node: NodeView) -> str:
     """Which destinations are NodePorts. By default the node's primary address alone."""
     ip, loopback = ("ip6", "::1") if node.family == 6 else ("ip", "127.0.0.0/8")
-    if accepts_any_address(node):
+    if nodeports.addresses(node, "nftables") is None:
         return f"fib daddr type local {ip} daddr != {loopback}"
     return f"{ip} daddr @nodeport-ips"
-
-
-def accepts_any_address(node: NodeView) -> bool:
-    return any(cidr in ("0.0.0.0/0", "::/0") for cidr in node.node_port_addresses)
-
-
-def node_port_ips(node: NodeView) -> tuple[str, ...]:
-    if not node.node_port_addresses:
-        return (node.address,) if node.address else ()
-    return tuple(a for a in node.node_port_ips() if not ip_address(a).is_loopback)
 
 
 def refusal_chains(node: NodeView) -> dict[str, Chain]:
@@ -185,11 +175,12 @@ def shared_sets(node: NodeView) -> dict[str, NftSet]:
         ),
         "service-nodeports": NftSet(key=node_port, value="verdict", comment="NodePort traffic"),
     }
-    if not accepts_any_address(node):
+    served = nodeports.addresses(node, "nftables")
+    if served is not None:
         sets["nodeport-ips"] = NftSet(
             key=address,
             comment="IPs that accept NodePort traffic",
-            elements=dict.fromkeys(node_port_ips(node), ""),
+            elements=dict.fromkeys(nodeports.without_loopback(served), ""),
         )
     return sets
 

@@ -38,9 +38,10 @@ from netemu.netstate import iptables
 from netemu.node import capabilities, netns
 from netemu.node.ipvssocket import IpvsSocket
 from netemu.node.nfsocket import NfSocket
-from netemu.node.proxy import NodeProxy, ProxyOptions
+from netemu.node.proxy import NodeProxy
 from netemu.node.proxybackend import Backend, Change
 from netemu.node.proxymodes import open_backend
+from netemu.node.proxyoptions import ProxyOptions
 from netemu.proxy.endpoints import Decision, Service
 from netemu.proxy.flat import compile_flat
 from netemu.proxy.iptables import compile_iptables

@@ -6,158 +6,24 @@ import asyncio
 import itertools
 import json
 import socket
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
-from netemu.aio import spawn
-from netemu.api.kinds import EVENTS
-from netemu.api.kinds.endpointslice import ENDPOINT_SLICES
-from netemu.api.kinds.node import NODES
 from netemu.api.kinds.service import SERVICES
 from netemu.api.kinds.servicecidr import SERVICE_CIDRS
 from netemu.apiserver.registry import key_of
-from netemu.apiserver.server import ApiServer
-from netemu.client.events import EventRecorder
-from netemu.client.protocol import ApiClient
-from netemu.config import ClusterConfig
 from netemu.errors import DataplaneError
 from netemu.node import capabilities, netns
-from netemu.node.proxy import NodeProxy, ProxyOptions
 from netemu.node.proxybackend import Change
 from netemu.node.proxyfamily import FamilyProxy
 from netemu.node.proxymodes import open_backend
 from netemu.proxy.endpoints import Decision, Service
 from netemu.proxy.model import Endpoint, NodeView, ServicePort
+from proxied_node import cluster, endpoints, has_ipvs, service
 
-NAME = "proxytest"
 NEEDS = {"iptables": "iptables", "nftables": "nftables", "flat": "nftables", "ipvs": "ipvs"}
 MODES = [pytest.param(m, marks=pytest.mark.needs(NEEDS[m])) for m in NEEDS]
-
-
-def _has_ipvs() -> bool:
-    return any(c.name == "ipvs" and c.present for c in capabilities.probe())
-
-
-def service(name: str = "web", ip: str = "10.96.0.20", **spec: Any) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "Service",
-        "metadata": {"namespace": "default", "name": name},
-        "spec": {"clusterIP": ip, "ports": [{"name": "http", "port": 80}], **spec},
-    }
-
-
-def endpoints(
-    name: str = "web", *addresses: str, port: int = 8080, ready: bool = True
-) -> dict[str, Any]:
-    return {
-        "apiVersion": "discovery.k8s.io/v1",
-        "kind": "EndpointSlice",
-        "metadata": {
-            "namespace": "default",
-            "name": f"{name}-x",
-            "labels": {"kubernetes.io/service-name": name},
-        },
-        "addressType": "IPv4",
-        "ports": [{"name": "http", "protocol": "TCP", "port": port}],
-        "endpoints": [
-            {
-                "addresses": [address],
-                "nodeName": "node-1",
-                "conditions": {"ready": ready, "serving": True, "terminating": not ready},
-            }
-            for address in addresses
-        ],
-    }
-
-
-class Cluster:
-    def __init__(self, api: ApiServer, client: ApiClient, proxy: NodeProxy, path: str) -> None:
-        self.api, self.client, self.proxy, self.path = api, client, proxy, path
-
-    async def apply(self, *objects: dict[str, Any]) -> None:
-        """Create, or replace what is there; then wait until the node has it."""
-        for obj in objects:
-            resource = SERVICES if obj["kind"] == "Service" else ENDPOINT_SLICES
-            found = await self.client.list(resource, "default")
-            name = obj["metadata"]["name"]
-            if name in {x["metadata"]["name"] for x in found.items}:
-                await self.client.patch(resource, name, "default", obj)
-            else:
-                await self.client.create(resource, obj)
-        answer = await self.client.barrier(timeout=60)
-        assert "node-1/proxy" in answer["components"]
-
-    async def rules(self) -> str:
-        """Everything that the kernel shows of any mode."""
-        shown = [
-            await netns.run(self.path, ["nft", "list", "ruleset"]),
-            await netns.run(self.path, ["iptables-save"]),
-            await netns.run(self.path, ["ip", "link"]),
-        ]
-        if _has_ipvs():
-            shown.append(await netns.run(self.path, ["ipset", "save"]))
-            shown.append(await netns.run(self.path, ["ipvsadm", "-Sn"]))
-        return "\n".join(part.decode() for part in shown)
-
-    async def warnings(self, name: str) -> list[str]:
-        """What the proxy warned of at the Service `name`."""
-        events = await self.client.list(EVENTS, "default")
-        return [
-            f"{event['reason']}: {event['message']}"
-            for event in events.items
-            if event["involvedObject"]["name"] == name and event["type"] == "Warning"
-        ]
-
-    async def until_warned(self, name: str, reason: str) -> None:
-        async with asyncio.timeout(60):
-            while not any(w.startswith(reason) for w in await self.warnings(name)):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-
-    async def until(self, text: str) -> None:
-        async with asyncio.timeout(60):
-            while text not in await self.rules():  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-
-
-@asynccontextmanager
-async def cluster(path: str, mode: str, **options: Any) -> AsyncIterator[Cluster]:
-    config = ClusterConfig(name=NAME)
-    config.run_dir.mkdir(parents=True, exist_ok=True)
-    config.data_dir.mkdir(parents=True, exist_ok=True)
-    api = ApiServer(config)
-    await api.open()
-    client = api.local_client()
-    node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": "node-1"}}
-    await client.create(NODES, node)
-    events = EventRecorder(client, "kube-proxy", "node-1")
-    proxy = NodeProxy(client, "node-1", path, ProxyOptions(mode=mode, **options), events=events)
-    try:
-        async with asyncio.TaskGroup() as group:
-            task = spawn(group, proxy.run(), name="proxy")
-            here = Cluster(api, client, proxy, path)
-            async with asyncio.timeout(60):
-                while "node-1/proxy" not in (await client.barrier())["components"]:  # noqa: ASYNC110
-                    await asyncio.sleep(0.01)
-            yield here
-            task.cancel()
-    finally:
-        await api.close()
-        await _remove(config)
-
-
-async def _remove(config: ClusterConfig) -> None:
-    def remove() -> None:
-        import shutil
-
-        shutil.rmtree(config.run_dir, ignore_errors=True)
-        shutil.rmtree(config.data_dir, ignore_errors=True)
-
-    await asyncio.to_thread(remove)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -217,7 +83,7 @@ def every_switch(modes: list[str]) -> list[str]:
 
 async def test_a_switch_leaves_nothing_of_the_old_mode(path: str) -> None:
     capabilities.require("iptables", "nftables")
-    modes = ["iptables", "nftables", "flat"] + (["ipvs"] if _has_ipvs() else [])
+    modes = ["iptables", "nftables", "flat"] + (["ipvs"] if has_ipvs() else [])
     marks = {
         "iptables": "KUBE-SVC-",
         "nftables": "table ip kube-proxy",
@@ -239,7 +105,7 @@ async def test_a_switch_leaves_nothing_of_the_old_mode(path: str) -> None:
 async def test_a_connection_outlives_every_switch(path: str) -> None:
     """Through the Service, between two processes on the node."""
     capabilities.require("iptables", "nftables")
-    walk = every_switch(["iptables", "nftables", "flat"] + (["ipvs"] if _has_ipvs() else []))
+    walk = every_switch(["iptables", "nftables", "flat"] + (["ipvs"] if has_ipvs() else []))
     for command in ("addr add 10.244.1.5/32 dev lo", "route add 10.96.0.0/12 dev lo"):
         await netns.run(path, ["ip", *command.split()])
     with netns.socket_in(path, socket.AF_INET, socket.SOCK_STREAM) as listener:
@@ -291,44 +157,6 @@ async def test_rules_flushed_behind_our_back_come_back(path: str, mode: str) -> 
         await here.apply(service(), endpoints("web", "10.244.1.5"))
         await netns.run(path, ["nft", "flush", "ruleset"])
         await here.until("10.244.1.5")
-
-
-async def _get(
-    path: str, port: int, page: str = "/", host: str = "127.0.0.1"
-) -> tuple[int, dict[str, str], Any]:
-    argv = ["curl", "-s", "-i", "-g", "--max-time", "60", f"http://{host}:{port}{page}"]
-    head, _, body = (await netns.run(path, argv)).decode().partition("\r\n\r\n")
-    lines = head.split("\r\n")
-    fields = dict(line.lower().split(": ", 1) for line in lines[1:])
-    return int(lines[0].split(" ")[1]), fields, json.loads(body)
-
-
-async def test_health_check_node_port_counts_ready_local_endpoints(path: str) -> None:
-    local = service(type="LoadBalancer", externalTrafficPolicy="Local", healthCheckNodePort=32123)
-    async with cluster(path, "nftables") as here:
-        await here.apply(local, endpoints("web", "10.244.1.5", "10.244.1.6"))
-        status, fields, body = await _get(path, 32123)
-        assert status == 200
-        assert fields["x-load-balancing-endpoint-weight"] == "2"
-        assert body["localEndpoints"] == 2
-        assert body["service"] == {"namespace": "default", "name": "web"}
-        assert await _get(path, 32123, host="[::1]") == (status, fields, body)
-        await here.apply(endpoints("web", "10.244.1.5", ready=False))
-        status, _, body = await _get(path, 32123)
-        assert status == 503 and body["localEndpoints"] == 0
-
-
-async def test_healthz_says_whether_the_node_is_to_stay(path: str) -> None:
-    async with cluster(path, "flat") as here:
-        status, _, body = await _get(path, 10256, "/healthz")
-        assert status == 200 and body["nodeEligible"] is True
-        taint = {"key": "ToBeDeletedByClusterAutoscaler", "effect": "NoSchedule"}
-        await here.client.patch(NODES, "node-1", "", {"spec": {"taints": [taint]}})
-        await here.client.barrier(timeout=60)
-        status, _, body = await _get(path, 10256, "/healthz")
-        assert status == 503 and body["nodeEligible"] is False
-        status, _, _ = await _get(path, 10256, "/livez")
-        assert status == 200
 
 
 def _bad_and_good() -> dict[str, tuple[Service, ...]]:

@@ -16,6 +16,7 @@ from netemu.cli.session import Session
 from netemu.config import ClusterConfig
 from netemu.netstate.packet import Packet
 from netemu.netstate.trace import Outcome, trace
+from netemu.proxy import nodeports
 from netemu.proxy.model import NodeView, service_of_slice
 from netemu.proxy.services import desired_services, seen_from
 
@@ -122,7 +123,7 @@ class World:
             addresses=tuple(self._gateways(node, family)),
             local_cidr=pods[0] if pods else "",
             masquerade_all=proxy.masquerade_all,
-            node_port_addresses=proxy.node_port_addresses,
+            node_port_addresses=nodeports.of_family(proxy.node_port_addresses, family),
             localhost_node_ports=proxy.localhost_node_ports,
             service_cidrs=_of_family(config.service_subnets, family),
             ipvs_scheduler=proxy.ipvs_scheduler,
