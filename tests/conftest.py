@@ -9,6 +9,7 @@ import contextlib
 import datetime
 import ipaddress
 import os
+import random
 import shutil
 import socket
 import ssl
@@ -37,6 +38,19 @@ settings.register_profile(
 settings.load_profile("patient")
 
 
+def _free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 below those that the kernel gives out itself, to whoever asks next."""
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    with contextlib.ExitStack() as stack:
+        found: list[int] = []
+        while len(found) < count:
+            port = random.randrange(1024, first)
+            with contextlib.suppress(OSError):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+                found.append(port)
+        return found
+
+
 class Etcd:
     """A real etcd on free ports; NETEMU_ETCD may name the program. It may die and come back."""
 
@@ -44,9 +58,7 @@ class Etcd:
         program = os.environ.get("NETEMU_ETCD") or shutil.which("etcd")
         if program is None:
             pytest.skip("no etcd on this machine: apt install etcd-server")
-        with contextlib.ExitStack() as stack:
-            found = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(2)]
-            ports = [one.getsockname()[1] for one in found]
+        ports = _free_ports(2)
         self.port = ports[0]
         self.url = f"http{'s' if pki else ''}://127.0.0.1:{ports[0]}"
         peer = f"http://127.0.0.1:{ports[1]}"

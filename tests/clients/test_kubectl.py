@@ -144,8 +144,10 @@ def test_edits(kubectl, web):
         ("json", '[{"op":"add","path":"/metadata/labels/x","value":"y"}]'),
     ):
         kubectl("patch", "deployment", "web", "--type", kind, "-p", patch)
-    # Its controller would write between our reading and our replacing: that is a conflict.
     kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    # Its controller would write between our reading and our replacing: that is a conflict.
+    ending = ("get", "deploy", "web", "-o", "jsonpath={.status.terminatingReplicas}")
+    kubectl.until(lambda: kubectl(*ending) in ("", "0"))
     shown = json.loads(kubectl("get", "deploy", "web", "-o", "json"))
     container = shown["spec"]["template"]["spec"]["containers"][0]
     assert container["image"] == "n:4" and container["env"] == [{"name": "A", "value": "1"}]

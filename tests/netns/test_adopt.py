@@ -61,9 +61,9 @@ def requests(*names: str) -> list[PodRequest]:
     return [PodRequest(uid=f"uid-{name}", namespace="default", name=name) for name in names]
 
 
-async def ping(path: str, address: str) -> bool:
+async def ping(path: str, address: str, wait: int = 60) -> bool:
     try:
-        await netns.run(path, ["ping", "-c1", "-W1", address])
+        await netns.run(path, ["ping", "-c1", f"-W{wait}", address], timeout=120)
     except DataplaneError:
         return False
     return True
@@ -97,14 +97,14 @@ async def test_a_new_daemon_goes_on(daemon: Daemon) -> None:
     assert third.ips not in (first.ips, second.ips)
     assert await ping(third.netns, first.ips[0])
     await again.pods.remove([first.uid])
-    assert not await ping(third.netns, first.ips[0])
+    assert not await ping(third.netns, first.ips[0], wait=1)
     again.close()
 
 
 async def test_the_holder_is_replaced(daemon: Daemon) -> None:
     (pod,) = await daemon.pods.add(requests("a"))
     await _kill_holder(daemon)
-    assert not await ping(daemon.node.netns, "10.244.0.99")
+    assert not await ping(daemon.node.netns, "10.244.0.99", wait=1)
     assert await ping(daemon.node.netns, pod.ips[0])  # the daemon holds it too
     await daemon.pods.check()
     assert await ping(pod.netns, daemon.pods.gateways[0])
@@ -189,8 +189,8 @@ async def test_cleaning_ends_who_is_inside() -> None:
 async def test_cleaning_spares_the_namespace_that_a_daemon_was_started_in() -> None:
     """The daemon has it open, and its neighbours there are none of ours."""
     script = "ip link set lo up; sleep 100 >/dev/null & "
-    script += "exec python3 -c 'import time; print(flush=True); "
-    script += 'f = open("/proc/self/ns/net"); time.sleep(100)\''
+    script += "exec python3 -c 'import time; "
+    script += 'f = open("/proc/self/ns/net"); print(flush=True); time.sleep(100)\''
     daemon = await asyncio.create_subprocess_exec(
         "unshare", "--net", "bash", "-c", script, stdout=asyncio.subprocess.PIPE
     )
@@ -269,7 +269,7 @@ async def test_power_off_and_on(daemon: Daemon) -> None:
     machine = daemon.fabric.machine_address
     assert await ping(daemon.node.netns, machine)
     await daemon.fabric.set_power("node-1", False)
-    assert not await ping(daemon.node.netns, machine)
+    assert not await ping(daemon.node.netns, machine, wait=1)
     await daemon.fabric.set_power("node-1", True)
     assert await ping(daemon.node.netns, machine)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import time
 from collections.abc import Callable, Iterator
@@ -42,6 +43,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 @pytest.fixture
 def descriptors() -> Iterator[None]:
     """Nothing that was opened stays open."""
+    gc.collect()  # what other tests left to it
     before = os.listdir("/proc/self/fd")
     yield
     assert len(os.listdir("/proc/self/fd")) == len(before)

@@ -44,6 +44,9 @@ class Wire:
         far, into = await asyncio.open_connection("127.0.0.1", self._target)
         ends = {out, into}
         self._writers |= ends
+        if self._server is None or not self._server.is_serving():  # cut meanwhile
+            for writer in ends:
+                writer.transport.abort()
         asked = bytearray()
         pumps = (self._pump(near, into, asked, True), self._pump(far, out, asked, False))
         try:

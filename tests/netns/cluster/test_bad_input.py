@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +47,7 @@ def odd(make_cluster: Callable[..., Any], web_manifest: str) -> Any:
 def _neighbours_go_on(odd: Any) -> Iterator[None]:
     """Nobody else restarts, and the Service answers."""
     yield
-    assert odd.exec("asker", "wget", "-q", "-T", "10", "-O", "/dev/null", "web").returncode == 0
+    assert odd.exec("asker", "wget", "-q", "-T", "60", "-O", "/dev/null", "web").returncode == 0
     pods = odd.pods(app="web")
     assert sum(each["status"]["containerStatuses"][0]["restartCount"] for each in pods) == 0
 
@@ -180,7 +181,11 @@ def test_endless_logs_are_rotated(odd: Any) -> None:
     odd.run("wait", "pod/noisy", "--for=condition=Ready", "--timeout", "60s")
     odd.until(rotated, "a log is put aside")
     (logs,) = Path("/run/netemu/odd").glob(pattern)
-    assert sum(entry.stat().st_size for entry in logs.iterdir()) < 100 << 20
+    size = 0
+    for entry in logs.iterdir():
+        with suppress(FileNotFoundError):  # it is being put aside again
+            size += entry.stat().st_size
+    assert size < 100 << 20
     assert odd.run("logs", "noisy", "--tail", "1") == "noise\n"
     odd.run("delete", "pod", "noisy")
 

@@ -71,10 +71,10 @@ def small(directory: Path) -> Iterator[Path]:
 def fill(disk: Path) -> Path:
     """Take all that is left of it."""
     filler = disk / "filler"
-    with suppress(OSError), filler.open("wb", buffering=0) as file:
-        while file.write(bytes(4096)) == 4096:
-            pass
-    assert os.statvfs(disk).f_bavail == 0
+    with filler.open("wb", buffering=0) as file:
+        while os.statvfs(disk).f_bavail:  # others write there and remove files meanwhile
+            with suppress(OSError):
+                file.write(bytes(1 << 16))
     return filler
 
 

@@ -1,6 +1,6 @@
-"""kill -9 at random moments under a write load: nothing acknowledged is lost, nothing is torn.
+"""kill -9 under a write load, after other numbers of writes: nothing acknowledged is lost or torn.
 
-NETEMU_KILLS says how often, NETEMU_SEED at which other moments and under which other load.
+NETEMU_KILLS says how often, NETEMU_SEED after which other numbers and under which other load.
 """
 
 import os
@@ -8,7 +8,6 @@ import random
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from netemu.store.protocol import Store
@@ -50,8 +49,8 @@ def kill_under_load(path: Path, seed: int) -> list[tuple[int, str, str]]:
         [sys.executable, "-c", _WRITER, str(path), str(seed)], stdout=subprocess.PIPE
     )
     assert process.stdout is not None
-    first = process.stdout.readline()
-    time.sleep(random.Random(seed).uniform(0, 0.05))
+    moment = random.Random(seed).randint(50, 500)
+    first = b"".join(process.stdout.readline() for _ in range(moment))
     process.send_signal(signal.SIGKILL)
     rest = process.stdout.read()
     process.stdout.close()
@@ -101,4 +100,4 @@ async def test_nothing_acknowledged_is_lost(tmp_path: Path):
             seen = store.revision
         finally:
             await store.close()
-    assert acknowledged > 20 * KILLS
+    assert acknowledged >= 50 * KILLS
