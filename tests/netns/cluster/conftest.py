@@ -94,6 +94,11 @@ class Cluster:
         """Those of them that are Ready."""
         return [pod for pod in self.pods(**labels) if _is_ready(pod)]
 
+    def is_replaced(self, before: Any) -> bool:
+        """Whether another pod has the name of the pod `before`."""
+        done = self.try_run("get", "pod", before["metadata"]["name"], "-o", "json")
+        return done.returncode == 0 and before["metadata"]["uid"] not in done.stdout
+
     @contextmanager
     def watching(self, path: str) -> Iterator[list[tuple[str, Any]]]:
         """Every (type, object) that a watch of the API's `path` tells meanwhile, in its order."""
@@ -205,8 +210,8 @@ def web_manifest() -> str:
     deployment = web_deployment(
         container={
             "readinessProbe": {"httpGet": {"path": "/", "port": 80}, "periodSeconds": 1},
-            "lifecycle": {"preStop": {"sleep": {"seconds": 1}}},
+            "lifecycle": {"preStop": {"sleep": {"seconds": 5}}},
         },
-        terminationGracePeriodSeconds=5,
+        terminationGracePeriodSeconds=30,
     )
     return f"{deployment}\n---\n{BESIDE_WEB}"

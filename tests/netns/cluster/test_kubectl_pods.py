@@ -50,7 +50,7 @@ spec:
   template:
     metadata: {labels: {app: talk}}
     spec:
-      terminationGracePeriodSeconds: 1
+      terminationGracePeriodSeconds: 60
       containers:
         - name: main
           image: busybox
@@ -59,17 +59,17 @@ spec:
 
 
 @pytest.fixture(scope="module")
-def config(make_cluster: Callable[..., Any]) -> str:
-    cluster = make_cluster("kpods", "--nodes", "2")
-    cluster.run("apply", "-f", "-", stdin=PODS)
-    cluster.run("wait", "pod/shell", "--for=condition=Ready", "--timeout=60s")
-    cluster.run("rollout", "status", "deployment/talk", "--timeout=60s")
-    return str(cluster.run("kubeconfig", "--path").strip())
+def cluster(make_cluster: Callable[..., Any]) -> Any:
+    made = make_cluster("kpods", "--nodes", "2")
+    made.run("apply", "-f", "-", stdin=PODS)
+    made.run("wait", "pod/shell", "--for=condition=Ready", "--timeout=60s")
+    made.run("rollout", "status", "deployment/talk", "--timeout=60s")
+    return made
 
 
 @pytest.fixture(params=ENDS)
-def words(request: pytest.FixtureRequest, config: str) -> list[str]:
-    return [KUBECTLS[request.param], "--kubeconfig", config]
+def words(request: pytest.FixtureRequest, cluster: Any) -> list[str]:
+    return [KUBECTLS[request.param], "--kubeconfig", cluster.run("kubeconfig", "--path").strip()]
 
 
 @pytest.fixture
@@ -232,9 +232,9 @@ def test_many_connections_through_one_port(forwarded: int) -> None:
     assert all(b" 200 " in answer and b"shell" in answer for answer in answers)
 
 
-def test_top_and_describe(kubectl: Callable[..., str]) -> None:
+def test_top_and_describe(cluster: Any, kubectl: Callable[..., str]) -> None:
     assert "shell" in kubectl("top", "pods")
     assert "node-1" in kubectl("top", "nodes")
-    shown = kubectl("describe", "pod", "shell")
-    assert "Started container" in shown and "Running" in shown
+    assert "Running" in kubectl("describe", "pod", "shell")
+    cluster.until(lambda: "Started container" in kubectl("describe", "pod", "shell"), "an event")
     assert "node-2" in kubectl("describe", "nodes")

@@ -20,9 +20,15 @@ spec:
     command: [sh, -c, "mkdir -p /w && busybox httpd -h /w && touch /tmp/ok && sleep infinity"]
     ports: [{containerPort: 80}]
     readinessProbe:
-      {exec: {command: [test, -e, /tmp/ok]}, periodSeconds: 1, failureThreshold: 1}
+      exec: {command: [test, -e, /tmp/ok]}
+      periodSeconds: 1
+      timeoutSeconds: 60
+      failureThreshold: 1
     livenessProbe:
-      {exec: {command: [test, "!", -e, /tmp/sick]}, periodSeconds: 1, failureThreshold: 1}
+      exec: {command: [test, "!", -e, /tmp/sick]}
+      periodSeconds: 1
+      timeoutSeconds: 60
+      failureThreshold: 1
 """
 SERVICE = """\
 apiVersion: v1
@@ -76,6 +82,13 @@ def resolved(cluster: Any) -> set[str]:
     return {word for word in out.split() if word.startswith("10.244.")}
 
 
+def endpoints(cluster: Any) -> tuple[list[str], ...]:
+    """Addresses that are ready, and that are not, of the Service with its own address."""
+    subsets = cluster.get("endpoints", "switched")["subsets"]
+    kinds = ("addresses", "notReadyAddresses")
+    return tuple([a["ip"] for each in subsets for a in each.get(kind, ())] for kind in kinds)
+
+
 def address(cluster: Any, name: str) -> str:
     return str(cluster.get("pod", name)["status"]["podIP"])
 
@@ -86,9 +99,7 @@ def test_an_unready_pod_leaves_endpoints_rules_and_names(things: Any) -> None:
     things.exec("two", "rm", "/tmp/ok")
     things.run("wait", "pod/two", "--for=condition=Ready=False", "--timeout", "60s")
     things.until(lambda: resolved(things) == {one}, "its name goes")
-    (endpoints,) = things.get("endpoints", "switched")["subsets"]
-    assert [each["ip"] for each in endpoints["addresses"]] == [one]
-    assert [each["ip"] for each in endpoints["notReadyAddresses"]] == [two]
+    things.until(lambda: endpoints(things) == ([one], [two]), "it is not ready in Endpoints")
     things.until(
         lambda: two not in things.run("rules", "node-1", "--service", "switched"),
         "it leaves the rules",

@@ -70,17 +70,12 @@ def test_each_start_waits_for_the_pod_before_it(store: Any) -> None:
 def test_a_pod_keeps_its_name_and_its_data(store: Any) -> None:
     before = store.get("pod", "db-1")
     store.run("delete", "pod", "db-1")
-    store.until(lambda: _is_another(store, "db-1", before), "db-1 is back")
+    store.until(lambda: store.is_replaced(before), "db-1 is back")
     store.run("wait", "pod/db-1", "--for=condition=Ready")
     assert store.exec("db-1", "cat", "/data/names").stdout == "db-1\ndb-1\n"
     address = store.get("pod", "db-1")["status"]["podIP"]
     found = store.exec("db-0", "nslookup", "db-1.db.default.svc.cluster.local")
     assert address in found.stdout
-
-
-def _is_another(cluster: Any, name: str, before: Any) -> bool:
-    done = cluster.try_run("get", "pod", name, "-o", "json")
-    return done.returncode == 0 and before["metadata"]["uid"] not in done.stdout
 
 
 def test_data_outlives_the_cluster(store: Any) -> None:
