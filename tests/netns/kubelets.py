@@ -73,9 +73,7 @@ class Cluster:
         }
         await self.client.create(PODS, body)
 
-    async def until(
-        self, name: str, condition: Callable[[Object], Any], limit: float = 15
-    ) -> Object:
+    async def until(self, name: str, condition: Callable[[Object], Any]) -> Object:
         """Wait until the pod's object is as asked."""
         key = f"default/{name}"
         changed = asyncio.Event()

@@ -46,7 +46,7 @@ def life() -> Iterator[Life]:
     with lives.process as process:
         assert process.stdin
         process.stdin.close()
-        assert process.wait(10) == 0
+        assert process.wait(60) == 0
 
 
 def test_killed_at_any_step_and_cleaned_up(life: Life) -> None:

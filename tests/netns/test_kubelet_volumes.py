@@ -63,7 +63,7 @@ async def test_a_pod_that_fills_its_volume_is_evicted(cluster: Any) -> None:
     script = "head -c 3000000 /dev/urandom > /v/file; sleep 1000"
     await cluster.create("good", sh("sleep 1000", volumeMounts=[mount]), volumes=volumes)
     await cluster.create("p", sh(script, volumeMounts=[mount]), volumes=volumes)
-    pod = await cluster.until("p", lambda p: p["status"].get("phase") == "Failed", 40)
+    pod = await cluster.until("p", lambda p: p["status"].get("phase") == "Failed")
     assert pod["status"]["reason"] == "Evicted"
     message = 'Usage of EmptyDir volume "v" exceeds the limit "1Mi". '
     assert pod["status"]["message"] == message == await cluster.until_event("p", "Evicted")

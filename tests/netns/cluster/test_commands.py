@@ -51,7 +51,7 @@ def test_exec_with_a_terminal(examples: Any) -> None:
         os.execv(words[0], words)
     os.write(terminal, b"test -t 0 && echo is-a-$((1 + 1))-terminal; exit 3\n")
     seen = b""
-    while select.select([terminal], [], [], 30)[0]:
+    while select.select([terminal], [], [], 300)[0]:
         try:
             seen += os.read(terminal, 4096)
         except OSError:  # EIO: the command has ended
@@ -96,7 +96,7 @@ def test_pingall_sees_what_is_cut_off(examples: Any) -> None:
     space = f"{examples.name}.default.{victim['metadata']['name']}"
     subprocess.run(["ip", "-n", space, "link", "set", "eth0", "down"], check=True)
     try:
-        done = examples.try_run("pingall", "-W", "2", "-o", "json")
+        done = examples.try_run("pingall", "-W", "10", "-o", "json")
     finally:
         up = f"link set eth0 up\nroute add default via {gateway(victim)}\n"
         subprocess.run(["ip", "-n", space, "-batch", "-"], input=up, text=True, check=True)
@@ -158,7 +158,7 @@ def test_explain_agrees_on_a_service_without_endpoints(examples: Any) -> None:
     examples.run("apply", "-f", "-", stdin=manifest)
     done = examples.try_run("explain", "nginx-demo", "void")
     assert done.returncode == 1 and "REJECTED" in done.stdout
-    fetched = examples.exec("nginx-demo", "wget", "-T", "5", "-t", "1", "-O", "-", "http://void")
+    fetched = examples.exec("nginx-demo", "wget", "-T", "60", "-t", "1", "-O", "-", "http://void")
     assert "refused" in fetched.stderr.lower()
     examples.run("delete", "service", "void")
 

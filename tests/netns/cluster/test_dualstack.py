@@ -93,7 +93,7 @@ def test_services_answer_on_both_families(dual: Any) -> None:
     (six,) = dual.get("service", "six")["spec"]["clusterIPs"]
     for address in (*dual.get("service", "web")["spec"]["clusterIPs"], six):
         host = f"[{address}]" if ":" in address else address
-        done = dual.exec("asker", "wget", "-qO-", "-T5", f"http://{host}/")
+        done = dual.exec("asker", "wget", "-qO-", "-T60", f"http://{host}/")
         assert "pod: web-" in done.stdout, done.stderr
 
 
@@ -170,8 +170,8 @@ def test_ipv6_alone_or_first(
     address = cluster.get("service", "web")["spec"]["clusterIPs"][0]
     assert address.startswith("fd00:10:96:")
     assert address in asked(cluster, "web")
-    done = cluster.exec("asker", "wget", "-qO-", "-T5", f"http://[{address}]/")
+    done = cluster.exec("asker", "wget", "-qO-", "-T60", f"http://[{address}]/")
     assert "pod: web-" in done.stdout, done.stderr
-    done = cluster.exec("asker", "curl", "-sk", "-m5", "https://[fd00:10:96::1]/version")
+    done = cluster.exec("asker", "curl", "-sk", "-m60", "https://[fd00:10:96::1]/version")
     assert done.returncode == 0, done.stderr
     assert asked(cluster, "a.test.", "A") == {"192.0.2.80"}

@@ -30,7 +30,7 @@ NAME = "killed"
 RUN = Path("/run/netemu") / NAME
 KILLS = int(os.environ.get("NETEMU_KILLS", "2"))
 """Moments of each kind."""
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 DEPLOYMENT = """
 apiVersion: apps/v1
@@ -68,7 +68,7 @@ def _unchanged_by_each() -> Iterator[None]:
 
 def netemu(*arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [NETEMU, *arguments], input=stdin, capture_output=True, text=True, timeout=180
+        [NETEMU, *arguments], input=stdin, capture_output=True, text=True, timeout=PATIENCE
     )
 
 
@@ -141,7 +141,7 @@ def must_come_back() -> None:
     pods = json.loads(netemu("get", "pods", "--cluster", NAME, "-o", "json").stdout)["items"]
     names = [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
     assert len(names) == 12, names
-    fetch = ("-c", "process", "--", "wget", "-O-", "-T5", "-t1", "http://web")
+    fetch = ("-c", "process", "--", "wget", "-O-", "-T60", "-t1", "http://web")
     done = netemu("exec", "--cluster", NAME, names[0], *fetch)
     assert done.returncode == 0, done.stdout + done.stderr
 

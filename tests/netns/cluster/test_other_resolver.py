@@ -31,7 +31,7 @@ folder = tempfile.mkdtemp()
 for kind in ("api/v1/services", "api/v1/namespaces",
              "apis/discovery.k8s.io/v1/endpointslices"):
     request = urllib.request.Request(f"https://{host}:{port}/{kind}", headers=bearer)
-    found = json.load(urllib.request.urlopen(request, context=trust, timeout=10))
+    found = json.load(urllib.request.urlopen(request, context=trust, timeout=60))
     for item in found["items"]:
         item |= {"apiVersion": found["apiVersion"], "kind": found["kind"].removesuffix("List")}
     json.dump(found | {"kind": "List", "apiVersion": "v1"},

@@ -17,7 +17,7 @@ MODES = ["nftables", "flat", "iptables"]
 FETCH = """
 count=0
 while [ ! -e /tmp/stop ]; do
-  wget -q -T 5 -O /dev/null http://web || { echo "failed after $count"; exit 1; }
+  wget -q -T 60 -O /dev/null http://web || { echo "failed after $count"; exit 1; }
   count=$((count + 1))
 done
 echo "fetched $count"
@@ -39,7 +39,7 @@ def fetching(cluster: Any) -> Iterator[None]:
     try:
         yield
         cluster.exec("asker", "touch", "/tmp/stop")
-        out, err = loop.communicate(timeout=60)
+        out, err = loop.communicate(timeout=300)
     finally:
         loop.kill()
     assert loop.returncode == 0, out + err
@@ -60,7 +60,7 @@ def test_no_fetch_fails_during_a_rolling_update(shop: Any, mode: str) -> None:
     shop.run("proxy-mode", mode)
     with fetching(shop):
         shop.run("patch", "deployment", "web", "-p", image_patch(f"nginx:{mode}"))
-        shop.run("rollout", "status", "deployment/web", "--timeout", "90s")
+        shop.run("rollout", "status", "deployment/web", "--timeout", "300s")
     assert images(shop.pods(app="web")) == {f"nginx:{mode}"}
 
 
@@ -80,5 +80,5 @@ def test_a_bad_version_stops_and_is_undone(shop: Any, mode: str) -> None:
         assert images(good) == before
         assert len(good) >= 3
         shop.run("rollout", "undo", "deployment/web")
-        shop.run("rollout", "status", "deployment/web", "--timeout", "60s")
+        shop.run("rollout", "status", "deployment/web", "--timeout", "300s")
     assert images(shop.pods(app="web")) == before

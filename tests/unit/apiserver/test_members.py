@@ -39,7 +39,7 @@ def member(name: str, address: str = "", **more) -> Member:
 
 
 async def until(moved: asyncio.Event, condition: Callable[[], Coroutine[None, None, bool]]) -> None:
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         while not await condition():
             await moved.wait()
             moved.clear()

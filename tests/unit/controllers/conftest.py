@@ -224,7 +224,7 @@ class Cluster:
         return (await self.client.list(kinds.PODS, "default", labels=selector)).items
 
     async def until(
-        self, holds: Callable[[], Awaitable[Any]], *, what: str = "", timeout: float = 10.0
+        self, holds: Callable[[], Awaitable[Any]], *, what: str = "", timeout: float = 60.0
     ) -> Any:
         """The first true result of `holds`, asked after every change in the store."""
         last: Any = None

@@ -140,7 +140,7 @@ def die(process: Process) -> None:
 
 
 def gone(process: Process) -> None:
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while process.alive:
         assert time.monotonic() < deadline
         time.sleep(0.002)

@@ -53,7 +53,7 @@ class Seen:
         self._moved.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(60):
             while not condition():
                 self._moved.clear()
                 await self._moved.wait()

@@ -94,7 +94,7 @@ async def status_of(server, token: str, method: str, path: str, *headers: str) -
     credentials = [f"Authorization: Bearer {token}"] if token else []
     lines = [f"{method} {path} HTTP/1.1", "Host: x", *credentials, *headers, "", ""]
     writer.write("\r\n".join(lines).encode())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(60):
         status = int((await reader.readline()).split()[1])
     writer.close()
     return status

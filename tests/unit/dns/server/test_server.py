@@ -46,7 +46,7 @@ async def ask(server: Server, *, tcp: bool = False):
     query = dns.message.make_query(NAME, "A")
     if tcp:
         return await dns.asyncquery.tcp(query, host, port=port, timeout=60)
-    return await dns.asyncquery.udp(query, host, port=port, timeout=5, ignore_unexpected=True)
+    return await dns.asyncquery.udp(query, host, port=port, timeout=60, ignore_unexpected=True)
 
 
 @pytest.mark.parametrize("wait", [False, True])

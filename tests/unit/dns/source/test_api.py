@@ -158,7 +158,7 @@ class Process:
     async def ask(self, name: str, kind: str = "A"):
         query = dns.message.make_query(name, kind)
         return await dns.asyncquery.udp(
-            query, "127.0.0.1", port=self.port, timeout=5, ignore_unexpected=True
+            query, "127.0.0.1", port=self.port, timeout=60, ignore_unexpected=True
         )
 
     async def ttl(self, name: str) -> int:
