@@ -10,7 +10,7 @@ import select
 import socket
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from dataclasses import dataclass, field
 
 from netemu.dns import names, presentation, response, wire
 from netemu.dns.message import Reply
@@ -20,11 +20,37 @@ Open = Callable[[int, int], socket.socket]
 """Opens a socket of (family, kind), in whatever network namespace."""
 
 
-class Asker:
-    """Asks for a resolver model; blocks. `port` is the servers'.
+@dataclass(slots=True)
+class _Lookup:
+    """One name's: the questions by id, the sockets by server, and what came of it."""
 
-    With `parallel`, as musl has it, all servers are asked at once, all tries together take the time
-    that others give to one, and a failure is no answer: a better one is waited for.
+    name: str
+    asked: dict[bytes, int]
+    sockets: dict[str, socket.socket] = field(default_factory=dict)
+    found: dict[int, Outcome] = field(default_factory=dict)
+    failed: dict[int, Outcome] = field(default_factory=dict)
+    started: float = field(default_factory=time.perf_counter)
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self.started
+
+    def missing(self) -> dict[bytes, int]:
+        return {number: q for number, q in self.asked.items() if q not in self.found}
+
+    def close(self, *servers: str) -> None:
+        for server in servers:
+            if server in self.sockets:
+                self.sockets.pop(server).close()
+
+
+class Asker:
+    """Asks as `model`'s resolver does; blocks. `port` is the servers'.
+
+    glibc keeps its socket for all tries of a name, unless nobody listens there: a translation to a
+    server that is gone holds for each of them. Go takes a new one each time. musl asks all servers
+    at once, its tries together take the time that others give to one, and a failure is no answer: a
+    better one is waited for. It hears no ICMP errors either.
     """
 
     def __init__(
@@ -34,12 +60,11 @@ class Asker:
         *,
         port: int = 53,
         tcp: bool = False,
-        parallel: bool = False,
+        model: str = "glibc",
     ) -> None:
         self.resolver, self.open, self.port, self.tcp = resolver, open_, port, tcp
-        self.parallel = parallel
-        self.timeout = resolver.timeout / (resolver.attempts if parallel else 1)
-        self._failed: dict[int, Outcome] = {}
+        self.parallel, self.reopen = model == "musl", model == "go"
+        self.timeout = resolver.timeout / (resolver.attempts if self.parallel else 1)
 
     def ask(self, name: str, qtypes: Sequence[int]) -> list[Outcome]:
         """All types of one name; in parallel unless the resolver has single-request."""
@@ -52,84 +77,72 @@ class Asker:
     def _udp(self, name: str, qtypes: Sequence[int]) -> list[Outcome]:
         servers = self.resolver.nameservers
         rounds = [servers] if self.parallel else [(server,) for server in servers]
-        found: dict[int, Outcome] = {}
-        self._failed = {}
-        started = time.perf_counter()
-        for _ in range(self.resolver.attempts):
-            for some in rounds:
-                missing = [qtype for qtype in qtypes if qtype not in found]
-                if missing:
-                    self._exchange(some, name, missing, found, started)
-        late = time.perf_counter() - started
-        outcomes = self._failed | found
-        return [
-            outcomes.get(qtype, Outcome(qtype=qtype, rcode=-1, seconds=late)) for qtype in qtypes
-        ]
+        lookup = _Lookup(name, {secrets.token_bytes(2): qtype for qtype in qtypes})
+        try:
+            for _ in range(self.resolver.attempts):
+                for some in rounds:
+                    if lookup.missing():
+                        self._exchange(lookup, some)
+        finally:
+            lookup.close(*servers)
+        outcomes = lookup.failed | lookup.found
+        silence = lookup.seconds
+        return [outcomes.get(q, Outcome(qtype=q, rcode=-1, seconds=silence)) for q in qtypes]
 
-    def _exchange(
-        self,
-        servers: Sequence[str],
-        name: str,
-        qtypes: Sequence[int],
-        found: dict[int, Outcome],
-        started: float,
-    ) -> None:
-        """One socket a server; the first good answer to each question counts."""
-        asked = {secrets.token_bytes(2): qtype for qtype in qtypes}
-        with ExitStack() as stack:
-            waiting: dict[socket.socket, str] = {}
-            for server in servers:
-                family = socket.AF_INET6 if ":" in server else socket.AF_INET
-                sock = stack.enter_context(self.open(family, socket.SOCK_DGRAM))
-                try:
-                    sock.connect((server, self.port))
-                    for number, qtype in asked.items():
-                        sock.send(number + _query(name, qtype)[2:])
-                    waiting[sock] = server
-                except OSError:
+    def _exchange(self, lookup: _Lookup, servers: Sequence[str]) -> None:
+        """One try; the first good answer to each question counts."""
+        asked = lookup.missing()
+        waiting: dict[socket.socket, str] = {}
+        for server in servers:
+            if self.reopen:
+                lookup.close(server)
+            try:
+                if server not in lookup.sockets:
+                    lookup.sockets[server] = self._connected(server)
+                for number, qtype in asked.items():
+                    lookup.sockets[server].send(number + _query(lookup.name, qtype)[2:])
+            except OSError:
+                if server not in lookup.sockets or not self.parallel:
+                    lookup.close(server)
                     continue  # unreachable: another server
-            self._collect(waiting, name, asked, found, started)
-
-    def _collect(
-        self,
-        waiting: dict[socket.socket, str],
-        name: str,
-        asked: dict[bytes, int],
-        found: dict[int, Outcome],
-        started: float,
-    ) -> None:
+            waiting[lookup.sockets[server]] = server
         deadline = time.monotonic() + self.timeout
         while asked and waiting and (left := deadline - time.monotonic()) > 0:
             for sock in select.select(list(waiting), [], [], left)[0]:
                 try:
-                    self._take(sock.recv(65535), waiting[sock], name, asked, found, started)
+                    data = sock.recv(65535)
                 except OSError:
-                    del waiting[sock]  # nobody listens there
+                    if not self.parallel:  # nobody listens there
+                        lookup.close(waiting.pop(sock))
+                    continue
+                self._take(data, waiting[sock], lookup, asked)
 
-    def _take(
-        self,
-        data: bytes,
-        server: str,
-        name: str,
-        asked: dict[bytes, int],
-        found: dict[int, Outcome],
-        started: float,
-    ) -> None:
+    def _connected(self, server: str) -> socket.socket:
+        family = socket.AF_INET6 if ":" in server else socket.AF_INET
+        sock = self.open(family, socket.SOCK_DGRAM)
+        try:
+            sock.connect((server, self.port))
+        except OSError:
+            sock.close()
+            raise
+        return sock
+
+    def _take(self, data: bytes, server: str, lookup: _Lookup, asked: dict[bytes, int]) -> None:
         qtype = asked.get(data[:2])
-        reply = _read(data, name, qtype) if qtype is not None else None
+        reply = _read(data, lookup.name, qtype) if qtype is not None else None
         if reply is None or qtype is None:
             return
         if reply.truncated:
-            found[qtype] = self._one_tcp(name, qtype, server)
+            lookup.found[qtype] = self._one_tcp(lookup.name, qtype, server)
         else:
-            outcome = _outcome(reply, qtype, server, time.perf_counter() - started)
+            outcome = _outcome(reply, qtype, server, lookup.seconds)
             if outcome.verdict not in ("SERVFAIL", "REFUSED", "NOTIMP"):
-                found[qtype] = outcome
+                lookup.found[qtype] = outcome
             elif self.parallel:
-                self._failed[qtype] = outcome
+                lookup.failed[qtype] = outcome
                 return
             elif server == self.resolver.nameservers[-1]:
-                found[qtype] = outcome
+                lookup.found[qtype] = outcome
         del asked[data[:2]]
 
     def _one_tcp(self, name: str, qtype: int, server: str = "") -> Outcome:

@@ -133,7 +133,7 @@ def query(
     resolver, open_, port = find_resolver(session, source, nameserver, domain)
     if ndots is not None:
         resolver = replace(resolver, ndots=ndots)
-    asker = Asker(resolver, open_, port=port, tcp=tcp, parallel=model == "musl")
+    asker = Asker(resolver, open_, port=port, tcp=tcp, model=model)
     done = walk(model, name, types, resolver, asker.ask)
     if output == "json":
         print(json.dumps(answers.as_json(done), indent=2))
