@@ -6,17 +6,15 @@ add 0.3 s to a command that takes 0.1 s. Objects are plain JSON, failures are `A
 
 from __future__ import annotations
 
-import http.client
 import json
 import re
-import socket
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlencode
 
 from netemu.api.kind import Object
 from netemu.cli.failures import RootNeeded
+from netemu.cli.http import Answer, BadAnswer, Connection, target
 from netemu.cli.session import not_running
 from netemu.errors import ApiError
 
@@ -32,19 +30,6 @@ Asked = tuple[str, str, Query | None, Any, str, str]
 """Method, path, query, body, content type, accepted type."""
 
 
-class UnixConnection(http.client.HTTPConnection):
-    """HTTP over a unix stream socket."""
-
-    def __init__(self, path: str, timeout: float | None) -> None:
-        super().__init__("localhost", timeout=timeout)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(self.timeout)
-        self.sock.connect(self._path)
-
-
 class Api:
     """One cluster's API. `cluster` is only for the text of errors."""
 
@@ -52,7 +37,7 @@ class Api:
         self._path = path
         self._cluster = cluster
         self._timeout = timeout
-        self._kept: UnixConnection | None = None
+        self._kept: Connection | None = None
 
     def close(self) -> None:
         """Close the connection that is kept; the next request opens another one."""
@@ -98,21 +83,21 @@ class Api:
             response, content = self._answer(asked, limit)
         except TimeoutError as error:
             raise ApiError("Timeout", f"{method} {path}: no answer within {limit:g} s") from error
-        except (http.client.HTTPException, ConnectionError) as error:
+        except (BadAnswer, ConnectionError) as error:
             raise not_running(self._cluster, f"it hung up during {method} {path}") from error
         _print_warnings(response)
         _check(response, content)
         return _decoded(content)
 
-    def _answer(self, asked: Asked, limit: float) -> tuple[http.client.HTTPResponse, bytes]:
+    def _answer(self, asked: Asked, limit: float) -> tuple[Answer, bytes]:
         """Over the kept connection; over a new one when the server has closed that meanwhile."""
         kept, self._kept = self._kept, None
         connection = kept or self._connect(limit)
-        connection.sock.settimeout(limit)
+        connection.wait_at_most(limit)
         try:
             response = self._send(connection, *asked)
             content = response.read()
-        except (http.client.RemoteDisconnected, ConnectionError):
+        except ConnectionError:
             connection.close()
             if kept is None:
                 raise
@@ -154,14 +139,11 @@ class Api:
                 raise ApiError.from_status(event["object"])
             yield event["type"], event["object"]
 
-    def _connect(self, timeout: float | None) -> UnixConnection:
-        connection = UnixConnection(self._path, timeout)
+    def _connect(self, timeout: float | None) -> Connection:
         try:
-            connection.connect()
+            return Connection(self._path, timeout)
         except OSError as error:
-            connection.sock.close()
             raise self._refused(error) from error
-        return connection
 
     def _refused(self, error: OSError) -> Exception:
         if isinstance(error, PermissionError):
@@ -174,30 +156,27 @@ class Api:
 
     def _send(
         self,
-        connection: UnixConnection,
+        connection: Connection,
         method: str,
         path: str,
         query: Query | None,
         body: Any,
         content_type: str,
         accept: str,
-    ) -> http.client.HTTPResponse:
+    ) -> Answer:
         asked = {name: value for name, value in (query or {}).items() if value not in (None, "")}
-        target = f"{path}?{urlencode(asked)}" if asked else path
         headers = {"Accept": accept, "User-Agent": "netemu"}
         data = None
         if body is not None:
             data = json.dumps(body).encode()
             headers["Content-Type"] = content_type
-        connection.request(method, target, body=data, headers=headers)
-        return connection.getresponse()
+        return connection.ask(method, target(path, asked), headers, data)
 
 
-def _lines(response: http.client.HTTPResponse) -> Iterator[bytes]:
+def _lines(response: Answer) -> Iterator[bytes]:
     try:
-        while line := response.readline():
-            yield line
-    except (http.client.HTTPException, ConnectionError):
+        yield from response.lines()
+    except (BadAnswer, ConnectionError):
         return  # the server has gone; whoever follows asks again and hears of it
 
 
@@ -206,7 +185,7 @@ def _decoded(content: bytes) -> Object:
     return found
 
 
-def _check(response: http.client.HTTPResponse, content: bytes) -> None:
+def _check(response: Answer, content: bytes) -> None:
     if response.status < 400:
         return
     try:
@@ -219,8 +198,8 @@ def _check(response: http.client.HTTPResponse, content: bytes) -> None:
     raise ApiError("InternalError", f"HTTP {response.status}: {text}", code=response.status)
 
 
-def _print_warnings(response: http.client.HTTPResponse) -> None:
+def _print_warnings(response: Answer) -> None:
     """`Warning: 299 - "text"` headers, as kubectl shows them."""
-    for header in response.headers.get_all("Warning") or ():
+    for header in response.headers("warning"):
         for text in re.findall(r'299 \S+ "((?:[^"\\]|\\.)*)"', header):
             print("Warning: " + text.replace('\\"', '"'), file=sys.stderr)

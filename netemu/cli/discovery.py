@@ -7,7 +7,6 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/#aggregated-discover
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +15,7 @@ from typing import Any
 from netemu.api.kind import Resource
 from netemu.cli.api import Api
 from netemu.cli.failures import CommandFailed
+from netemu.cli.nearest import nearest
 
 AGGREGATED = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
 
@@ -95,10 +95,10 @@ class Discovery:
 
     def unknown(self, word: str) -> CommandFailed:
         names = {name for r in self.resources for name in (r.plural, r.singular, *r.short_names)}
-        near = difflib.get_close_matches(word.lower(), sorted(names), n=1, cutoff=0.7)
+        near = nearest(word.lower(), sorted(names), cutoff=0.7)
         return CommandFailed(
             f'the server doesn\'t have a resource type "{word}"'
-            + (f'; did you mean "{near[0]}"?' if near else ""),
+            + (f'; did you mean "{near}"?' if near else ""),
             hint="netemu api-resources",
         )
 

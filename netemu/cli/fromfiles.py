@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 
 from netemu.cli.discovery import Discovery, Served
 from netemu.cli.manifests import BadManifests, Manifest, read_objects
+from netemu.cli.nearest import nearest
 from netemu.cli.session import Session
 from netemu.cli.targets import Target, of_object
 from netemu.errors import ManifestError
@@ -54,7 +54,7 @@ def _no_match(discovery: Discovery, manifest: Manifest) -> str:
     versions = [r.api_version for r in discovery.resources if r.kind == manifest.kind]
     if versions:
         return f'{text}; did you mean apiVersion "{versions[0]}"?'
-    near = difflib.get_close_matches(manifest.kind, discovery.kinds(), n=1)
+    near = nearest(manifest.kind, discovery.kinds())
     if near:
-        return f'{text}; did you mean kind "{near[0]}"?'
+        return f'{text}; did you mean kind "{near}"?'
     return f"{text}; `netemu api-resources` lists what there is"

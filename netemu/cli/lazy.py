@@ -8,12 +8,13 @@ https://click.palletsprojects.com/en/stable/complex/#lazily-loading-subcommands
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import click
+
+from netemu.cli.nearest import nearest
 
 
 class Entry(NamedTuple):
@@ -42,8 +43,8 @@ class Group(click.Group):
     def _advice(self, word: str, known: Sequence[str]) -> str:
         if word in self._elsewhere:
             return f"; kubectl has it: KUBECONFIG=$(netemu kubeconfig --path) kubectl {word} …"
-        near = difflib.get_close_matches(word, known, n=1)
-        return f"; did you mean '{near[0]}'?" if near else ""
+        near = nearest(word, known)
+        return f"; did you mean '{near}'?" if near else ""
 
 
 class LazyGroup(Group):

@@ -6,7 +6,6 @@ here also sees the machine's own name, its resolver and a /sys of its network.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import socket
@@ -16,6 +15,7 @@ from ipaddress import ip_network
 from typing import Any
 
 from netemu.cli.failures import CommandFailed, RootNeeded
+from netemu.cli.nearest import nearest
 from netemu.cli.session import RUN_ROOT, not_running
 
 NETNS = "/run/netns"
@@ -57,8 +57,8 @@ def find(cluster: str, kind: str, name: str) -> Machine:
         if machine.name == name:
             return machine
     names = [machine.name for machine in known]
-    near = difflib.get_close_matches(name, names, n=1)
-    mean = f'; did you mean "{near[0]}"?' if near else ""
+    near = nearest(name, names)
+    mean = f'; did you mean "{near}"?' if near else ""
     listed = ", ".join(names) or "none"
     raise CommandFailed(f'no {role} "{name}" in cluster "{cluster}"{mean} ({role}s: {listed})')
 

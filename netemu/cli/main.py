@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import sys
-import traceback
 from collections.abc import Sequence
 
 import click
@@ -134,6 +133,8 @@ def _report(error: Exception, *, verbose: bool) -> int:
     if isinstance(error, OSError):
         error = from_os_error(error).with_traceback(error.__traceback__)
     if verbose:
+        import traceback  # and what it needs: a command that goes well has no use for it
+
         traceback.print_exception(error)
     if isinstance(error, NetemuError):
         print(describe_failure(error), file=sys.stderr)

@@ -10,7 +10,6 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from netemu.api.kind import Object
@@ -159,6 +158,8 @@ def _files(source: str, recursive: bool) -> list[str]:
         raise CommandFailed(f'the path "{source}" does not exist')
     if not os.path.isdir(source):
         return [source]
+    from pathlib import Path  # most commands name files, and start in less time without it
+
     pattern = "**/*" if recursive else "*"
     found = sorted(
         str(path)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import click
@@ -63,7 +62,9 @@ def render(obj: Object, form: str) -> str:
     if name == "name":
         return "".join(f"{full_name(item)}\n" for item in _items(obj))
     if name.endswith("-file"):
-        name, template = name.removesuffix("-file"), Path(template).read_text()
+        name = name.removesuffix("-file")
+        with open(template) as file:
+            template = file.read()
     if name == "jsonpath":
         from netemu.cli.jsonpath import Template
 
