@@ -12,6 +12,7 @@ from netemu.node.netlink import (
     NLM_F_CREATE,
     NLM_F_EXCL,
     RTM_DELLINK,
+    RTM_GETLINK,
     RTM_NEWLINK,
     RTM_SETLINK,
     attribute,
@@ -30,7 +31,8 @@ LOOPBACK_INDEX = 1
 _IFINFO = struct.Struct("=BxHiII")
 _IFLA_ADDRESS, _IFLA_IFNAME, _IFLA_MTU, _IFLA_MASTER, _IFLA_PROTINFO = 1, 3, 4, 10, 12
 _IFLA_LINKINFO, _IFLA_AF_SPEC, _IFLA_GROUP, _IFLA_NET_NS_FD = 18, 26, 27, 28
-_IFLA_NUM_TX_QUEUES, _IFLA_NUM_RX_QUEUES = 31, 32
+_IFLA_EXT_MASK, _IFLA_NUM_TX_QUEUES, _IFLA_NUM_RX_QUEUES = 29, 31, 32
+_SKIP_STATISTICS = 8
 _NEW = NLM_F_CREATE | NLM_F_EXCL
 
 _ONE_QUEUE = u32(_IFLA_NUM_TX_QUEUES, 1) + u32(_IFLA_NUM_RX_QUEUES, 1)
@@ -158,6 +160,15 @@ def bridge_port(index: int, *, hairpin: bool, answers_arp: bool) -> bytes:
     """
     flags = nested(_IFLA_PROTINFO | 0x8000, u8(4, hairpin), u8(12, answers_arp))
     return message(RTM_SETLINK, 0, _header(index, family=socket.AF_BRIDGE) + flags)
+
+
+def settle_link(index: int) -> bytes:
+    """Have the kernel act on a carrier that has just come, instead of in a work queue later.
+
+    Asking for one link does that since Linux 6.8 (rtnl_getlink calls linkwatch_sync_dev); older
+    ones only answer. The work queue needs the lock that whoever makes links holds, and comes late.
+    """
+    return message(RTM_GETLINK, 0, _header(index) + u32(_IFLA_EXT_MASK, _SKIP_STATISTICS))
 
 
 def delete_link(index: int) -> bytes:
