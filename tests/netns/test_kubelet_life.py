@@ -106,6 +106,25 @@ async def test_init_containers_and_sidecars_run_in_order(cluster: Any) -> None:
     assert ended(pod, "side")["exitCode"] == 0
 
 
+async def test_a_sidecar_that_ends_while_the_result_is_written_is_told_of(
+    cluster: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = cluster.client.patch
+
+    async def patch(resource: Any, name: str, space: str, body: Any, **more: Any) -> Any:
+        done = await plain(resource, name, space, body, **more)
+        if body.get("status", {}).get("phase") == "Succeeded":
+            (worker,) = cluster.kubelet._workers.values()
+            while worker.running():
+                await asyncio.sleep(0.01)
+        return done
+
+    monkeypatch.setattr(cluster.client, "patch", patch)
+    side = {"name": "side", "image": "busybox", "restartPolicy": "Always", **sh("sleep 1000")}
+    await cluster.create("p", sh("true"), initContainers=[side], restartPolicy="Never")
+    await cluster.until("p", lambda p: ended(p, "side"))
+
+
 async def test_deletion_runs_the_hook_waits_for_the_grace_and_leaves_nothing(cluster: Any) -> None:
     mount = {"volumeMounts": [{"name": "h", "mountPath": "/h"}]}
     hook = {"preStop": {"exec": {"command": ["sh", "-c", "echo hook >> /h/log"]}}}

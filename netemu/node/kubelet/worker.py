@@ -260,6 +260,7 @@ class PodWorker:
 
     async def _finish_if_ended(self) -> None:
         if not self.running():
+            await self.write_status()  # the last one may have ended while the former was written
             await ending.release(self)
             self.finished = True
 
