@@ -168,6 +168,6 @@ def test_watch_shows_each_change(kubectl):
     finally:
         process.terminate()
         process.wait()
-        reader.join(20)
+        reader.join(60)
         process.stdout.close()
     assert lines[:3] == ["1\n", "2\n", "3\n"]

@@ -80,11 +80,11 @@ class Cluster:
 
     def start(self) -> None:
         self._thread.start()
-        assert self._ready.wait(20)
+        assert self._ready.wait(60)
 
     def stop(self) -> None:
         self._loop.call_soon_threadsafe(self._task.cancel)
-        self._thread.join(20)
+        self._thread.join(60)
         self._loop.close()
 
     def _run(self) -> None:
@@ -113,7 +113,7 @@ class Cluster:
     def do(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         """Run something of the server's loop and wait for it."""
         future: Future[Any] = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
-        return future.result(20)
+        return future.result(60)
 
     def later(self, coroutine: Coroutine[Any, Any, Any]) -> Future[Any]:
         """The same without waiting."""
@@ -133,7 +133,7 @@ class Cluster:
         cache.watch = noticed  # type: ignore[method-assign,assignment]
 
         def wait_and_act() -> None:
-            assert watching.wait(20)
+            assert watching.wait(60)
             act()
 
         thread = threading.Thread(target=wait_and_act, name="after-watch")

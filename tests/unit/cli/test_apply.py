@@ -191,7 +191,7 @@ def test_apply_waits_for_what_it_applied(netemu: Run, write: Run, cluster: Any, 
         lambda: cluster.set_status(DEPLOYMENTS, "web", ROLLED_OUT, space)
     )
     done = netemu("apply", "-f", path, "-n", space)
-    finished.join(10)
+    finished.join(60)
     assert done.code == 0, done.err
     assert "1 out of 2 new replicas have been updated..." in done.err
     assert "ready: 1 workload available" in done.err
@@ -266,7 +266,7 @@ def test_many_workloads_are_waited_for_with_one_watch(
 
     finished = cluster.after_watch(roll_out)
     done = netemu("apply", "-f", path, "-n", space)
-    finished.join(10)
+    finished.join(60)
     assert done.code == 0, done.err
     assert "(and 4 more)" in done.err
     assert "ready: 5 workloads available" in done.err

@@ -70,7 +70,7 @@ def test_waits_until_it_is_gone(netemu: Run, cluster: Any, space: str) -> None:
         lambda: cluster.do(cluster.client.patch(CONFIG_MAPS, "held", space, patch))
     )
     assert netemu("delete", "cm", "held", "-n", space).code == 0
-    released.join(10)
+    released.join(60)
 
 
 def test_a_successor_of_the_same_name_does_not_count(netemu: Run, cluster: Any, space: str) -> None:
@@ -83,7 +83,7 @@ def test_a_successor_of_the_same_name_does_not_count(netemu: Run, cluster: Any, 
 
     replaced = cluster.after_watch(replace)
     assert netemu("delete", "cm", "web", "-n", space).code == 0
-    replaced.join(10)
+    replaced.join(60)
     assert left(netemu, space) == ["web"]
 
 
@@ -111,7 +111,7 @@ def ready(cluster: Any, space: str, value: str = "True") -> None:
 def test_wait_for_a_condition(netemu: Run, cluster: Any, pod: str) -> None:
     becoming = cluster.after_watch(lambda: ready(cluster, pod))
     done = netemu("wait", "--for=condition=Ready", "pod/web", "-n", pod)
-    becoming.join(10)
+    becoming.join(60)
     assert (done.code, done.out) == (0, "pod/web condition met\n")
     done = netemu("wait", "--for=condition=ready=false", "pod/web", "-n", pod, "--timeout=0")
     assert done.code == 1
@@ -133,12 +133,12 @@ def test_wait_for_a_value(netemu: Run, cluster: Any, pod: str) -> None:
 def test_wait_for_creation_and_deletion(netemu: Run, cluster: Any, space: str) -> None:
     creating = cluster.after_watch(lambda: make(cluster, space, "new"))
     assert netemu("wait", "--for=create", "cm/new", "-n", space).code == 0
-    creating.join(10)
+    creating.join(60)
     deleting = cluster.after_watch(
         lambda: cluster.do(cluster.client.delete(CONFIG_MAPS, "new", space))
     )
     assert netemu("wait", "--for=delete", "cm/new", "-n", space).code == 0
-    deleting.join(10)
+    deleting.join(60)
     assert netemu("wait", "--for=delete", "cm/new", "-n", space).code == 0
 
 

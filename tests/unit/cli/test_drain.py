@@ -96,7 +96,7 @@ def test_pods_are_evicted_and_waited_for(netemu: Run, cluster: Any, node: str, s
         lambda: cluster.do(cluster.client.delete(PODS, "web", space, grace_period_seconds=0))
     )
     done = netemu("drain", node, "--force")
-    ending.join(10)
+    ending.join(60)
     assert done.code == 0, done.err
     assert done.out.splitlines() == [
         f"node/{node} cordoned",

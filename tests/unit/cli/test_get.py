@@ -190,7 +190,7 @@ def test_watch_goes_on_in_the_same_columns(
 
     acting = cluster.after_watch(change)
     done = netemu("get", "cm", "-n", space, "-w", "--output-watch-events")
-    acting.join(10)
+    acting.join(60)
     assert [row[:2] for row in rows(done.out)] == [
         ["EVENT", "NAME"],
         ["ADDED", "first"],

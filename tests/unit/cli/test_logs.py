@@ -146,7 +146,7 @@ def test_port_forward(web: str, cluster: Any) -> None:
             assert stream.readline() == b"HELLO\n"
             stream.close()
         process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+        assert process.wait(60) == 0
 
 
 def test_port_forward_needs_a_running_pod(netemu: Run, web: str, cluster: Any) -> None:

@@ -107,7 +107,7 @@ def test_status_follows(netemu: Run, web: str, cluster: Any) -> None:
     )
     finishing = cluster.after_watch(finish)
     done = netemu("rollout", "status", "deploy/web", "-n", web)
-    finishing.join(10)
+    finishing.join(60)
     assert done.code == 0
     assert done.out.splitlines() == [
         'Waiting for deployment "web" rollout to finish: 1 out of 2 new replicas have been'

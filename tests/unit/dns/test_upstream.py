@@ -64,7 +64,9 @@ class Server:
 
 
 @pytest.fixture
-async def pair():
+async def pair(monkeypatch):
+    for limit in ("READ_TIMEOUT", "DIAL_TIMEOUT"):  # a busy machine is no silent server
+        monkeypatch.setattr(upstream, limit, 60.0)
     server = await Server().open()
     async with asyncio.TaskGroup() as group:
         made = Upstream("127.0.0.1", server.port, group=group)

@@ -23,12 +23,12 @@ async def test_work_given_up_does_not_overlap_with_the_next() -> None:
 
     def slow() -> None:
         begun.set()
-        go_on.wait(5)
+        go_on.wait(60)
         order.append("slow")
 
     async with asyncio.TaskGroup() as group:
         task = spawn(group, thread.do(slow), name="slow")
-        await asyncio.to_thread(begun.wait, 5)
+        await asyncio.to_thread(begun.wait, 60)
         task.cancel()
     following = asyncio.gather(thread.do(order.append, "next"))
     go_on.set()
@@ -43,13 +43,13 @@ async def test_closing_waits_for_the_work_in_hand_and_drops_the_rest() -> None:
 
     def slow() -> None:
         begun.set()
-        go_on.wait(5)
+        go_on.wait(60)
         order.append("slow")
 
     async with asyncio.TaskGroup() as group:
         first = spawn(group, thread.do(slow), name="first")
         second = spawn(group, thread.do(order.append, "second"), name="second")
-        await asyncio.to_thread(begun.wait, 5)
+        await asyncio.to_thread(begun.wait, 60)
         first.cancel()
         second.cancel()
     threading.Timer(0.01, go_on.set).start()
