@@ -115,7 +115,7 @@ async def test_a_sidecar_that_ends_while_the_result_is_written_is_told_of(
         done = await plain(resource, name, space, body, **more)
         if body.get("status", {}).get("phase") == "Succeeded":
             (worker,) = cluster.kubelet._workers.values()
-            while worker.running():
+            while worker.running():  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.01)
         return done
 
