@@ -56,7 +56,8 @@ def busy(make_cluster: Callable[..., Any]) -> Any:
 
 
 def test_top_shows_who_burns_the_processor(busy: Any) -> None:
-    (pod,) = busy.pods(app="burner")
+    pod, *_ = busy.ready_pods(app="burner")
+    busy.exec(pod["metadata"]["name"], "rm", "-f", "/tmp/rest")
 
     def burning() -> bool:
         shown = busy.try_run("top", "pod", pod["metadata"]["name"], "--no-headers").stdout.split()
