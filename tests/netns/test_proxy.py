@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import re
 import socket
 from dataclasses import replace
 
 import pytest
 
+from netemu.aio import spawn
 from netemu.api.kinds.service import SERVICES
 from netemu.api.kinds.servicecidr import SERVICE_CIDRS
 from netemu.apiserver.registry import key_of
@@ -125,6 +127,48 @@ async def test_a_connection_outlives_every_switch(path: str) -> None:
                         assert server.recv(5, socket.MSG_WAITALL) == b"there", mode
                         server.sendall(b"back")
                         assert client.recv(4, socket.MSG_WAITALL) == b"back", mode
+
+
+@pytest.mark.parametrize("mode", MODES)
+async def test_a_restart_in_the_same_mode_loses_no_connection(path: str, mode: str) -> None:
+    """TestSyncProxyRulesStartup: it begins with rules that a former process left."""
+    for command in ("addr add 10.244.1.5/32 dev lo", "route add 10.96.0.0/12 dev lo"):
+        await netns.run(path, ["ip", *command.split()])
+    with netns.socket_in(path, socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.bind(("10.244.1.5", 8080))
+        listener.listen()
+
+        def connect() -> None:
+            with netns.socket_in(path, socket.AF_INET, socket.SOCK_STREAM) as client:
+                client.settimeout(60)
+                client.connect(("10.96.0.20", 80))
+                listener.accept()[0].close()
+
+        async with cluster(path, mode) as here:
+            await here.apply(service(), endpoints("web", "10.244.1.5"))
+            before, view = await here.rules(), here.proxy.view()
+            again = FamilyProxy(path, view, open_backend(mode, path))
+            async with asyncio.TaskGroup() as group:
+                sync = again.sync(dict(here.proxy.services()))
+                syncing = spawn(group, sync, name="a second start")
+                while not syncing.done():
+                    await asyncio.to_thread(connect)
+            await asyncio.to_thread(connect)
+            again.close()
+            assert _names_in(await here.rules()) == _names_in(before)
+
+
+def _names_in(rules: str) -> set[str]:
+    """What they have by name, and nothing that counts or is random."""
+    return set(re.findall(r"KUBE-[A-Z0-9-]+|10\.[\d.]+|[a-z]+-pick-\d+", rules))
+
+
+async def test_conntrack_waits_as_long_as_with_kube_proxy(path: str) -> None:
+    """The e2e test "KubeProxy should set TCP CLOSE_WAIT timeout"."""
+    async with cluster(path, "flat"):
+        names = ("established", "close_wait")
+        files = [f"/proc/sys/net/netfilter/nf_conntrack_tcp_timeout_{name}" for name in names]
+        assert (await netns.run(path, ["cat", *files])).decode().split() == ["86400", "3600"]
 
 
 @pytest.mark.parametrize(("old", "new"), [("iptables", "flat"), ("nftables", "iptables")])

@@ -105,6 +105,24 @@ async def test_a_local_load_balancer_gets_a_health_check_port(client):
     assert "nodePort" not in without["spec"]["ports"][0]
 
 
+async def test_the_health_check_port_comes_and_goes_with_the_policy(client):
+    local = service(type="LoadBalancer", externalTrafficPolicy="Local")
+    first = (await client.create(SERVICES, local))["spec"]["healthCheckNodePort"]
+    port = {"spec": {"ports": [{"name": "p80", "port": 81}]}}
+    kept = await client.patch(SERVICES, "web", "default", port)
+    assert kept["spec"]["healthCheckNodePort"] == first
+    to_cluster = {"spec": {"externalTrafficPolicy": "Cluster"}}
+    without = await client.patch(SERVICES, "web", "default", to_cluster)
+    assert "healthCheckNodePort" not in without["spec"]
+    # It is free: another Service may have it.
+    other = service("other", type="LoadBalancer", externalTrafficPolicy="Local")
+    other["spec"]["healthCheckNodePort"] = first
+    await client.create(SERVICES, other)
+    to_local = {"spec": {"externalTrafficPolicy": "Local"}}
+    again = await client.patch(SERVICES, "web", "default", to_local)
+    assert again["spec"]["healthCheckNodePort"] not in (0, first)
+
+
 async def test_dual_stack(make_server):
     client = (await make_server(DUAL)).local_client()
     made = await client.create(SERVICES, service(ipFamilyPolicy="PreferDualStack"))

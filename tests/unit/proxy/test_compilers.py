@@ -59,8 +59,34 @@ def test_iptables_of_one_service() -> None:
         '-m comment --comment "ns1/svc1:p80" -m tcp -p tcp -j DNAT --to-destination'
         " 10.244.1.1:8080",
     ]
-    assert nat["KUBE-POSTROUTING"][0] == "-m mark ! --mark 0x4000/0x4000 -j RETURN"
-    assert nat["KUBE-POSTROUTING"][1] == "-j MARK --xor-mark 0x4000"
+
+
+def test_what_is_marked_loses_its_mark_and_is_masqueraded() -> None:
+    """TestMasqueradeRule: or the tunnel's packet would be masqueraded as well (k/k #92035)."""
+    for tables in (compile_iptables([], NODE), compile_ipvs([], NODE).tables):
+        rules = [r for r in tables["nat"]["KUBE-POSTROUTING"] if "--match-set" not in r]
+        unmarked, unmark, masquerade = (rule.partition('" ')[2] or rule for rule in rules)
+        assert unmarked == "-m mark ! --mark 0x4000/0x4000 -j RETURN"
+        assert unmark == "-j MARK --xor-mark 0x4000"
+        assert masquerade == "-j MASQUERADE --random-fully"
+    for table in (nftables.compile_nftables([], NODE), flat.compile_flat([], NODE)):
+        assert table.chains["masquerading"].rules[0] == (
+            "meta mark & 0x4000 != 0x0 meta mark set meta mark ^ 0x4000 masquerade fully-random"
+        )
+
+
+def test_health_checks_are_let_in() -> None:
+    """TestHealthCheckNodePort: before anything of the node's own might refuse them."""
+    local = service(1, "10.244.1.1", node_port=30001, health_check_node_port=32000)
+    let_in = compile_iptables([local], NODE)["filter"]["KUBE-NODEPORTS"]
+    assert let_in == [
+        '-m comment --comment "ns1/svc1:p80 health check node port" -m tcp -p tcp --dport 32000'
+        " -j ACCEPT"
+    ]
+    compiled = compile_ipvs([local], NODE)
+    assert "32000" in compiled.sets["KUBE-HEALTH-CHECK-NODE-PORT"].entries
+    (rule,) = compiled.tables["filter"]["KUBE-NODE-PORT"]
+    assert "--match-set KUBE-HEALTH-CHECK-NODE-PORT dst" in rule and rule.endswith("-j ACCEPT")
 
 
 def test_iptables_probabilities_have_ten_decimals() -> None:

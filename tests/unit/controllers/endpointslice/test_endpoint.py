@@ -77,7 +77,13 @@ def test_hints(distribution, expected):
 
 @pytest.mark.parametrize(
     ("given", "expected"),
-    [(pod(), True), (pod(ips=()), False), (pod(phase="Succeeded"), False), (pod("False"), True)],
+    [
+        (pod(), True),
+        (pod(ips=()), False),
+        (pod(phase="Succeeded"), False),
+        (pod(phase="Failed"), False),  # evicted
+        (pod("False"), True),
+    ],
 )
 def test_belongs(given, expected):
     assert belongs(given) == expected
