@@ -14,6 +14,8 @@ import pytest
 
 from netemu.netstate.packet import Packet
 from netemu.netstate.trace import trace
+from netemu.proxy import nodeports
+from netemu.proxy.model import NodeView
 from scenarios import scenario
 
 SEEDS = int(os.environ.get("NETEMU_FUZZ", "200"))
@@ -26,7 +28,7 @@ def _service(dice: random.Random, number: int) -> dict[str, Any]:
     for index in range(dice.randint(1, 2)):
         port: dict[str, Any] = {
             "name": f"p{index}",
-            "port": 80 + index,
+            "port": 80 + 10 * number + index,
             "protocol": dice.choice(["TCP", "UDP", "SCTP"]),
         }
         if kind != "ClusterIP":
@@ -34,7 +36,8 @@ def _service(dice: random.Random, number: int) -> dict[str, Any]:
         ports.append(port)
     spec: dict[str, Any] = {"type": kind, "clusterIP": f"10.96.1.{number + 1}", "ports": ports}
     if dice.random() < 0.3:
-        spec["externalIPs"] = [f"203.0.113.{100 + number}"]
+        # Several Services may have one address, at other ports.
+        spec["externalIPs"] = [f"203.0.113.{100 + number}", "203.0.113.99"][: dice.randint(1, 2)]
     if dice.random() < 0.4:
         spec["externalTrafficPolicy"] = "Local"
     if dice.random() < 0.3:
@@ -51,8 +54,18 @@ def _service(dice: random.Random, number: int) -> dict[str, Any]:
         "spec": spec,
     }
     if kind == "LoadBalancer":
-        obj["status"] = {"loadBalancer": {"ingress": [{"ip": f"203.0.113.{number + 1}"}]}}
+        obj["status"] = {"loadBalancer": {"ingress": _ingress(dice, number)}}
     return obj
+
+
+def _ingress(dice: random.Random, number: int) -> list[dict[str, str]]:
+    """One or two addresses of a load balancer; some deliver to pods themselves (KEP-1860)."""
+    found = []
+    for address in (f"203.0.113.{number + 1}", f"198.51.100.{number + 1}")[: dice.randint(1, 2)]:
+        found.append({"ip": address})
+        if dice.random() < 0.2:
+            found[-1]["ipMode"] = "Proxy"
+    return found
 
 
 def _endpoint(dice: random.Random, name: str) -> dict[str, Any]:
@@ -93,6 +106,15 @@ def _slice(dice: random.Random, service: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+_NODE_PORT_ADDRESSES = (
+    ("0.0.0.0/0",),
+    ("172.31.0.0/16",),
+    ("172.30.0.0/15", "127.0.0.0/8"),
+    ("192.0.2.0/24",),
+    ("primary",),
+)
+
+
 def _world(seed: int) -> Any:
     dice = random.Random(seed)
     services = [_service(dice, n) for n in range(dice.randint(1, 4))]
@@ -101,12 +123,14 @@ def _world(seed: int) -> Any:
         options["masquerade_all"] = True
     elif dice.random() < 0.2:
         options["local_cidr"] = ""
+    if dice.random() < 0.4:
+        options["node_port_addresses"] = dice.choice(_NODE_PORT_ADDRESSES)
     objects = [*services, *(_slice(dice, s) for s in services)]
     return scenario.StepOf(tuple(objects), (), options)
 
 
-def _targets(service: dict[str, Any]) -> list[tuple[str, str, int]]:
-    """(kind of address, address, port) of every way to a Service, with its protocol in front."""
+def _targets(service: dict[str, Any], node: str, step: Any) -> list[tuple[str, str, str, int]]:
+    """(kind of address, protocol, address, port) of every way to a Service at `node`."""
     found = []
     spec = service["spec"]
     for port in spec["ports"]:
@@ -117,21 +141,24 @@ def _targets(service: dict[str, Any]) -> list[tuple[str, str, int]]:
         addresses += [("balancer", i["ip"]) for i in ingress]
         found += [(kind, protocol, address, port["port"]) for kind, address in addresses]
         if "nodePort" in port:
-            found.append(("node", protocol, scenario.NODES["node-1"], port["nodePort"]))
-    return found  # type: ignore[return-value]
+            own = [scenario.NODES[node]]
+            if "node_port_addresses" in step.options:  # by default modes differ
+                own.append(scenario.SECOND_ADDRESSES[node])
+            found += [("node", protocol, address, port["nodePort"]) for address in own]
+    return found
 
 
-def _told(rules: Any, who: str, to: tuple[str, str, int]) -> tuple[str, frozenset[Any]]:
+def _told(rules: Any, node: str, who: str, to: tuple[Any, ...]) -> tuple[str, frozenset[Any]]:
     sources, host = rules
     protocol, address, port = to
-    own = who == "node-1" and address in host.placeholders
+    own = who == node and address in host.placeholders
     packet = Packet(
         source=address if own else scenario.ADDRESSES[who],
         destination=address,
         protocol=protocol,
         destination_port=port,
     )
-    outcomes = trace(packet, sources, host, from_node=who == "node-1")
+    outcomes = trace(packet, sources, host, from_node=who == node)
     verdicts = {o.verdict if o.verdict != "accept" or o.translated else "none" for o in outcomes}
     assert len(verdicts) == 1, (who, to, verdicts)
     verdict = verdicts.pop()
@@ -153,22 +180,40 @@ def _has_ranges(spec: dict[str, Any]) -> bool:
     return bool(spec.get("loadBalancerSourceRanges"))
 
 
+def _serves(view: NodeView, kind: str, address: str) -> bool:
+    served = nodeports.addresses(view, "nftables") if kind == "node" else None
+    return served is None or address in served
+
+
+_SEEN_FROM = (
+    ("node-1", ("client", "a1", "node-1", "out")),
+    ("node-2", ("client-2", "b1", "node-2", "out")),
+)
+
+
 def _check(seed: int) -> None:
     step = _world(seed)
-    services, view = step.services("node-1"), step.view("node-1")
+    node, people = random.Random(seed).choice(_SEEN_FROM)
+    services, view = step.services(node), step.view(node)
     rules = {mode: scenario.sources_of(mode, services, view) for mode in scenario.MODES}
     for service in step.of_kind("Service"):
-        for kind, *to in _targets(service):  # type: ignore[misc]
-            for who in ("client", "a1", "node-1", "out"):
+        for kind, *to in _targets(service, node, step):
+            for who in people:
                 where = (seed, service["metadata"]["name"], kind, who, to)
-                wanted = _told(rules["iptables"], who, tuple(to))
-                if wanted[0] == "none" and who == "node-1" and kind in ("external", "balancer"):
+                wanted = _told(rules["iptables"], node, who, tuple(to))
+                if wanted[0] == "none" and who == node and kind in ("external", "balancer"):
                     # iptables mode refuses external addresses in INPUT and FORWARD only.
                     continue
-                assert _told(rules["nftables"], who, tuple(to)) == wanted, ("nftables", *where)
-                assert _told(rules["flat"], who, tuple(to)) == wanted, ("flat", *where)
+                if wanted[0] in ("reject", "drop") and not _serves(view, kind, to[1]):
+                    # iptables mode refuses NodePorts without endpoints on every address.
+                    wanted = ("none", frozenset())
+                assert _told(rules["nftables"], node, who, tuple(to)) == wanted, (
+                    "nftables",
+                    *where,
+                )
+                assert _told(rules["flat"], node, who, tuple(to)) == wanted, ("flat", *where)
                 if not _differs(service, kind, step):
-                    assert _told(rules["ipvs"], who, tuple(to)) == wanted, ("ipvs", *where)
+                    assert _told(rules["ipvs"], node, who, tuple(to)) == wanted, ("ipvs", *where)
 
 
 @pytest.mark.parametrize("chunk", range(SEEDS // CHUNK))
