@@ -49,10 +49,14 @@ def _serves(pod: Object, images: ImageTable) -> bool:
 
 
 def _reports(container: Object, images: ImageTable) -> bool:
-    """Whether it is our resolver; others behind the same Service know nothing of barriers."""
+    """Whether it is our resolver with the cluster's Corefile.
+
+    Others behind the same Service know nothing of barriers, and ours with a Corefile of its own
+    may serve no objects: it would be waited for in vain.
+    """
     command, args = container.get("command") or (), container.get("args") or ()
     found = images.resolve(container.get("image") or "", command, args, ())
-    return isinstance(found, Program) and "netemu.dns" in found.argv
+    return isinstance(found, Program) and {"netemu.dns", "--configmap"} <= set(found.argv)
 
 
 async def barrier(client: ApiClient, expected: list[str], forget: Callable[[str], None]) -> None:

@@ -3,8 +3,9 @@
     python -m netemu.dns --api unix:/run/netemu/c/api.sock --name POD [--configmap NS/NAME]
     python -m netemu.dns --objects FILE|DIR [--corefile FILE] [--listen 127.0.0.1:1053]
 
-In a pod the Corefile comes from the ConfigMap, and how far the answers are current is reported to
-the API as `dns/POD`. Ends on SIGTERM and SIGINT, after the lame duck of `health`.
+In a pod the Corefile comes from the ConfigMap, or from the file of CoreDNS's own flag `-conf`; how
+far the answers are current is reported to the API as `dns/POD`. Ends on SIGTERM and SIGINT, after
+the lame duck of `health`.
 """
 
 from __future__ import annotations
@@ -62,7 +63,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--configmap", default="kube-system/coredns", help="NAMESPACE/NAME")
     parser.add_argument("--name", default="", help="the pod's name, for progress reports")
-    parser.add_argument("--corefile", type=Path, help="instead of the ConfigMap's or the default")
+    parser.add_argument(
+        "--corefile", "-conf", type=Path, help="instead of the ConfigMap's or the default"
+    )
     parser.add_argument(
         "--listen", type=listen_address, action="append", default=[], metavar="ADDR:PORT"
     )

@@ -152,9 +152,13 @@ def _from_files(runtime: Runtime, server: Server, options: Options) -> str:
     from netemu.dns.source.files import FileSource
 
     runtime.source = FileSource(options.objects)
-    path = options.corefile
-    if path is None:
+    if options.corefile is None:
         return corefile.STANDALONE
+    return _from_file(runtime, server, options.corefile)
+
+
+def _from_file(runtime: Runtime, server: Server, path: Path) -> str:
+    """The Corefile at `path`; `reload` looks there again."""
     runtime.root = path.parent
     runtime.read_corefile = path.read_text
     _accept(runtime, server)
@@ -177,7 +181,7 @@ async def _from_api(runtime: Runtime, server: Server, options: Options) -> str:
     source.on_announced = lambda: runtime.changed(())
     runtime.announced = lambda: source.announced
     if options.corefile is not None:
-        return options.corefile.read_text()
+        return _from_file(runtime, server, options.corefile)
     _accept(runtime, server)
     first: asyncio.Future[str] = asyncio.get_running_loop().create_future()
 

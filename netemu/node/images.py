@@ -201,11 +201,14 @@ def _of_entry(entry: ImageConfig) -> Recipe:
 
 
 def _resolver(config: ClusterConfig) -> Recipe:
-    """Our own resolver stands for CoreDNS; `{pod}` becomes the pod's name."""
+    """Our own resolver stands for CoreDNS; `{pod}` becomes the pod's name.
+
+    A container's own `args` are CoreDNS's: `-conf FILE`.
+    """
     api = f"unix:{config.api_socket}"
     return Recipe(
-        command=(sys.executable, "-m", "netemu.dns", "--api", api),
-        args=("--configmap", "kube-system/coredns", "--name", "{pod}"),
+        command=(sys.executable, "-m", "netemu.dns", "--api", api, "--name", "{pod}"),
+        args=("--configmap", "kube-system/coredns"),
         binds=(str(config.run_dir),),
     )
 

@@ -103,6 +103,7 @@ def test_400_endpoints_over_tcp_are_whole(big, kind):
         assert sum(len(rrset) for rrset in reply.additional) == 400
         targets = {rdata.target for rrset in reply.answer for rdata in rrset}
         assert targets == {rrset.name for rrset in reply.additional}
+        assert {rdata.weight for rrset in reply.answer for rdata in rrset} == {1}
 
 
 def test_labels_of_63_octets(big):
@@ -130,6 +131,14 @@ def test_the_first_address_is_each_equally_often(big):
         seen[first] = seen.get(first, 0) + 1
     assert len(seen) > 12, seen
     assert max(seen.values()) < 60
+
+
+@pytest.mark.parametrize("name", ["web.alpha.svc", "absent.alpha.svc"])
+def test_the_soa_has_the_zone_as_it_was_spelt(resolver_of, name):
+    query = dns.message.make_query(f"{name}.CLUSTER.local.", "AAAA")
+    reply = dns.message.from_wire(resolver_of("kubeadm").raw(query.to_wire()))
+    (soa,) = reply.authority
+    assert soa.name.labels == (b"CLUSTER", b"local", b"")
 
 
 class TestEdns:

@@ -143,3 +143,5 @@ def test_coredns_is_our_resolver() -> None:
     resolved = table().resolve("registry.k8s.io/coredns/coredns:v1.13.1", (), (), ())
     assert argv(resolved)[1:3] == ("-m", "netemu.dns")
     assert "{pod}" in argv(resolved)
+    own = table().resolve("coredns/coredns", (), ("-conf", "/etc/coredns/Corefile"), ())
+    assert argv(own)[-3:] == ("{pod}", "-conf", "/etc/coredns/Corefile")

@@ -128,6 +128,28 @@ def test_ttl(labelled, ttl, seen):
     assert (soa[1], soa[-1]) == (str(min(seen, 300)), str(seen))
 
 
+def test_eight_aliases_are_followed_and_no_more(start_resolver, tmp_path):
+    """CoreDNS gives up behind the eighth: NODATA, without what it has found so far."""
+
+    def service(name: str, **spec: str) -> dict:
+        return {"kind": "Service", "metadata": {"name": name, "namespace": "a"}, "spec": spec}
+
+    objects = [
+        {"kind": "Namespace", "metadata": {"name": "a"}},
+        service("c0", clusterIP="10.96.0.9"),
+    ]
+    for number in range(1, 10):
+        target = f"c{number - 1}.a.svc.cluster.local"
+        objects.append(service(f"c{number}", type="ExternalName", externalName=target))
+    path = tmp_path / "o.json"
+    path.write_text(json.dumps({"kind": "List", "items": objects}))
+    resolver = start_resolver(corefile("kubernetes cluster.local"), objects=[path])
+    followed = rows(ask(resolver, "c8.a.svc.cluster.local."))
+    assert len(followed) == 9 and followed[-1].endswith("A 10.96.0.9")
+    refused = ask(resolver, "c9.a.svc.cluster.local.")
+    assert (rcode(refused), rows(refused)) == ("NOERROR", [])
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [
