@@ -16,7 +16,6 @@ from netemu.cli.api import APPLY_PATCH
 from netemu.cli.durations import DURATION
 from netemu.cli.manifests import Manifest, read_objects
 from netemu.cli.session import ObjectCommand, Session, pass_session
-from netemu.cli.settle import settle
 from netemu.cli.targets import Target
 from netemu.cli.threeway import LAST_APPLIED, difference, last_applied, merge, with_last_applied
 from netemu.cli.writing import Written, write_all
@@ -92,6 +91,8 @@ def apply_manifests(
     sender = sender or ClientSide(session, dry_run)
     written = write_all(session, manifests, sender.send, form=form, dry_run=dry_run)
     if timeout is not None:
+        from netemu.cli.settle import settle  # now: the cluster is at work, and nobody waits for us
+
         settle(session, [each.target for each in written], timeout=timeout)
 
 

@@ -17,7 +17,7 @@ from netemu.api.kind import Object, Resource
 from netemu.api.kinds import NAMESPACES
 from netemu.apiserver.local import LocalClient
 from netemu.apiserver.server import ApiServer
-from netemu.cli.main import main
+from netemu.cli.main import execute
 from netemu.client.kubelet import LogOptions
 from netemu.config import ClusterConfig
 from netemu.store.memory import MemoryStore
@@ -179,7 +179,7 @@ def netemu(
 
     def run(*words: str) -> Result:
         capfd.readouterr()
-        code = main(list(words))
+        code = execute(list(words))
         out, err = capfd.readouterr()
         return Result(code, out, err)
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from netemu.cli import lifecycle
-from netemu.cli.main import main
+from netemu.cli.main import execute
 from netemu.cli.plan import plan_text
 from netemu.config import ClusterConfig, HostConfig, NodeConfig
 
@@ -24,7 +24,7 @@ def run(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> 
             monkeypatch.delenv(variable)
 
     def call(*words: str) -> tuple[int, str, str]:
-        code = main(list(words))
+        code = execute(list(words))
         captured = capsys.readouterr()
         return code, captured.out, captured.err
 

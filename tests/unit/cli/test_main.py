@@ -3,12 +3,13 @@
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import click
 import pytest
 
 from netemu.cli import main as main_module
-from netemu.cli.main import SECTIONS, main
+from netemu.cli.main import SECTIONS, execute
 from netemu.errors import ApiError, CapabilityError, ConfigError, NetemuError
 
 ENTRIES = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
@@ -24,34 +25,34 @@ def test_every_entry_leads_to_its_command(name: str) -> None:
 
 @pytest.mark.parametrize("name", ENTRIES)
 def test_every_command_has_help(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main([name, "--help"]) == 0
+    assert execute([name, "--help"]) == 0
     assert f"Usage: netemu {name}" in capsys.readouterr().out
 
 
 def test_help_lists_all_commands(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["--help"]) == 0
+    assert execute(["--help"]) == 0
     out = capsys.readouterr().out
     for name, entry in ENTRIES.items():
         assert name in out and entry.help in out
 
 
 def test_mistyped_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["aply"]) == 2
+    assert execute(["aply"]) == 2
     assert "did you mean 'apply'?" in capsys.readouterr().err
 
 
 def test_what_is_left_to_kubectl_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["edit", "deploy/web"]) == 2
+    assert execute(["edit", "deploy/web"]) == 2
     assert "KUBECONFIG=$(netemu kubeconfig --path) kubectl edit" in capsys.readouterr().err
 
 
 def test_a_mistyped_second_word_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["rollout", "statsu", "deploy/web"]) == 2
+    assert execute(["rollout", "statsu", "deploy/web"]) == 2
     assert "did you mean 'status'?" in capsys.readouterr().err
 
 
 def test_unknown_option_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["get", "--nope"]) == 2
+    assert execute(["get", "--nope"]) == 2
     assert "--nope" in capsys.readouterr().err
 
 
@@ -78,7 +79,7 @@ def test_errors_end_as_text_and_code(
         raise error
 
     monkeypatch.setattr(main_module.cli, "main", fail)
-    assert main(["get", "pods"]) == code
+    assert execute(["get", "pods"]) == code
     err = capsys.readouterr().err
     assert err.startswith(text)
     assert "Traceback" not in err
@@ -86,9 +87,9 @@ def test_errors_end_as_text_and_code(
 
 def test_traceback_only_when_asked(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["get", "pods", "--server", "/nonexistent/api.sock"]
-    assert main(words) == 1
+    assert execute(words) == 1
     assert "Traceback" not in capsys.readouterr().err
-    assert main([*words, "-v"]) == 1
+    assert execute([*words, "-v"]) == 1
     assert "Traceback" in capsys.readouterr().err
 
 
@@ -111,7 +112,7 @@ def test_no_cluster_names_the_next_command(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("NETEMU_SERVER", raising=False)
-    assert main(["get", "pods", "--cluster", "no-such-cluster"]) == 1
+    assert execute(["get", "pods", "--cluster", "no-such-cluster"]) == 1
     err = capsys.readouterr().err
     assert 'no cluster "no-such-cluster" is running' in err
     assert "try: sudo netemu up --name no-such-cluster" in err
@@ -121,8 +122,8 @@ def test_start_imports_nothing_heavy() -> None:
     """`netemu get` must start in the time that Python and click need."""
     script = (
         "import sys\n"
-        "from netemu.cli.main import main\n"
-        "code = main(['get', 'pods', '--server', '/nonexistent/api.sock'])\n"
+        "from netemu.cli.main import execute\n"
+        "code = execute(['get', 'pods', '--server', '/nonexistent/api.sock'])\n"
         "heavy = {'asyncio', 'aiohttp', 'pyroute2', 'scapy', 'yaml', 'rich', 'cryptography',\n"
         "         'netemu.api.kinds', 'netemu.cluster', 'netemu.node'}\n"
         "print(code, sorted(heavy & set(sys.modules)))\n"
@@ -156,3 +157,21 @@ def test_flags_may_have_values(words: list[str], parsed: list[str]) -> None:
     plain = [part for word in words[:at] for part in command._without_value(word)]
     assert plain + words[at:] == parsed
     command.make_context("x", list(words))
+
+
+def test_all_that_was_said_is_out_when_the_process_ends(tmp_path: Path) -> None:
+    """Also what was printed before an error, into a file, where nothing is sent line by line."""
+    script = (
+        "import sys\n"
+        "from netemu.cli import main\n"
+        "def execute(argv):\n"
+        "    print('printed'); print('said', file=sys.stderr); return 3\n"
+        "main.execute = execute\n"
+        "main.main()\n"
+    )
+    with open(tmp_path / "out", "w") as out:
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=out, stderr=subprocess.PIPE
+        )
+    assert (done.returncode, done.stderr) == (3, b"said\n")
+    assert (tmp_path / "out").read_text() == "printed\n"
