@@ -28,24 +28,25 @@ def copy_value(value: Any) -> Any:
 
 
 def metadata(obj: Object) -> dict[str, Any]:
+    """For what is asked seldom: those below are asked for each pod by everybody, and look alone."""
     found: dict[str, Any] = obj.get("metadata") or {}
     return found
 
 
 def name(obj: Object) -> str:
-    return str(metadata(obj).get("name", ""))
+    return str((obj.get("metadata") or {}).get("name", ""))
 
 
 def namespace(obj: Object) -> str:
-    return str(metadata(obj).get("namespace", ""))
+    return str((obj.get("metadata") or {}).get("namespace", ""))
 
 
 def uid(obj: Object) -> str:
-    return str(metadata(obj).get("uid", ""))
+    return str((obj.get("metadata") or {}).get("uid", ""))
 
 
 def labels(obj: Object) -> Mapping[str, str]:
-    return metadata(obj).get("labels") or {}
+    return (obj.get("metadata") or {}).get("labels") or {}
 
 
 def annotations(obj: Object) -> Mapping[str, str]:
@@ -73,12 +74,12 @@ def revision(obj: Object) -> int:
 
 
 def is_deleting(obj: Object) -> bool:
-    return bool(metadata(obj).get("deletionTimestamp"))
+    return bool((obj.get("metadata") or {}).get("deletionTimestamp"))
 
 
 def controller_of(obj: Object) -> dict[str, Any] | None:
     """The owner reference marked as controller, if there is one."""
-    for reference in metadata(obj).get("ownerReferences") or ():
+    for reference in (obj.get("metadata") or {}).get("ownerReferences") or ():
         if reference.get("controller"):
             found: dict[str, Any] = reference
             return found

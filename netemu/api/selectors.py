@@ -75,7 +75,10 @@ class LabelSelector:
         if self.nothing:
             return False
         found = labels or {}
-        return all(requirement.matches(found) for requirement in self.requirements)
+        for requirement in self.requirements:  # noqa: SIM110 — `all` takes twice as long
+            if not requirement.matches(found):
+                return False
+        return True
 
     @property
     def empty(self) -> bool:

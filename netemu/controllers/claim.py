@@ -46,11 +46,11 @@ def plan_claim(
 ) -> Claim:
     """Sort `candidates` (owned by it, or by nobody) into kept, to adopt and to release."""
     kept, adopt, release = [], [], []
-    leaving = is_deleting(owner)
+    leaving, own = is_deleting(owner), uid(owner)
     for child in candidates:
         reference = controller_of(child)
         if reference is not None:
-            if reference.get("uid") != uid(owner):
+            if reference.get("uid") != own:
                 continue
             if matches(child):
                 kept.append(child)

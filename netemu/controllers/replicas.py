@@ -103,7 +103,7 @@ def desired_status(
         labeled += wanted.items() <= labels(pod).items()
         if podstate.is_ready(pod):
             ready += 1
-            available += podstate.is_available(pod, min_ready, now)
+            available += not min_ready or podstate.is_available(pod, min_ready, now)
     status: dict[str, Any] = {"replicas": total}
     counts = {
         "fullyLabeledReplicas": labeled,

@@ -144,7 +144,7 @@ class SqliteStore:
         else:
             future = self._loop.create_future()
             self._writer.submit(change, future)
-            await asyncio.shield(future)  # a cancelled writer has written all the same
+            await future  # who is cancelled here has written all the same
         return Txn(True, change.revision)
 
     def _committed(self, changes: list[tuple[Change, asyncio.Future[None]]]) -> None:
