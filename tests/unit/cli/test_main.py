@@ -170,8 +170,6 @@ def test_all_that_was_said_is_out_when_the_process_ends(tmp_path: Path) -> None:
         "main.main()\n"
     )
     with open(tmp_path / "out", "w") as out:
-        done = subprocess.run(
-            [sys.executable, "-c", script], stdout=out, stderr=subprocess.PIPE
-        )
+        done = subprocess.run([sys.executable, "-c", script], stdout=out, stderr=subprocess.PIPE)
     assert (done.returncode, done.stderr) == (3, b"said\n")
     assert (tmp_path / "out").read_text() == "printed\n"
