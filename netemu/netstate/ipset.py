@@ -1,12 +1,13 @@
-"""ipsets as values, rendered for `ipset restore`, diffed, and looked up by the tracer.
+"""ipsets as values, diffed into commands, and looked up by the tracer.
 
 https://ipset.netfilter.org/ipset.man.html
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from netemu.netstate.packet import is_in
 
@@ -21,13 +22,6 @@ class SetValue:
     entries: frozenset[str] = frozenset()
     family: int = 4
     comment: str = ""
-
-    @property
-    def options(self) -> str:
-        if self.kind == "bitmap:port":
-            return "range 0-65535"
-        family = "inet6" if self.family == 6 else "inet"
-        return f"family {family} hashsize 1024 maxelem 65536"
 
     def contains(
         self, directions: str, source: str, protocol: str, address: str, port: int
@@ -52,47 +46,36 @@ class SetValue:
         )
 
 
-def render(sets: Mapping[str, SetValue]) -> str:
-    """Commands for `ipset restore -exist` that make all of `sets` anew."""
-    return "".join(line for name in sorted(sets) for line in _create(sets[name]))
+class Command(NamedTuple):
+    """One step, named as the program ipset names it: create, destroy, add or del."""
+
+    verb: str
+    name: str
+    kind: str
+    """Of the set; with `family` it tells how the set and its entries are written."""
+    family: int = 4
+    entry: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"ipset {self.verb} {self.name} {self.entry or self.kind}"
 
 
-def _create(value: SetValue) -> Iterator[str]:
-    yield f"create {value.name} {value.kind} {value.options}\n"
-    for entry in sorted(value.entries):
-        yield f"add {value.name} {entry}\n"
+def create(value: SetValue) -> Command:
+    """The set itself, empty."""
+    return Command("create", value.name, value.kind, value.family)
 
 
-def diff(old: Mapping[str, SetValue], new: Mapping[str, SetValue]) -> str:
-    """Commands that lead from `old` to `new`; sets that are gone are left to `destroy`."""
-    lines: list[str] = []
+def diff(old: Mapping[str, SetValue], new: Mapping[str, SetValue]) -> list[Command]:
+    """The way from `old` to `new`; sets that are gone stay, as rules may still use them."""
+    commands: list[Command] = []
     for name in sorted(new):
         before, after = old.get(name), new[name]
         if before is None:
-            lines += _create(after)
-            continue
-        lines += [f"del {name} {entry}\n" for entry in sorted(before.entries - after.entries)]
-        lines += [f"add {name} {entry}\n" for entry in sorted(after.entries - before.entries)]
-    return "".join(lines)
-
-
-def destroy(names: Mapping[str, SetValue]) -> str:
-    return "".join(f"destroy {name}\n" for name in sorted(names))
-
-
-def parse(saved: str) -> dict[str, SetValue]:
-    """The sets of an `ipset save` text."""
-    kinds: dict[str, tuple[str, int]] = {}
-    entries: dict[str, set[str]] = {}
-    for line in saved.splitlines():
-        words = line.split()
-        if words[:1] == ["create"]:
-            kinds[words[1]] = (words[2], 6 if "inet6" in words else 4)
-        elif words[:1] == ["add"]:
-            entries.setdefault(words[1], set()).add(words[2])
-    return {
-        name: SetValue(
-            name=name, kind=kind, family=family, entries=frozenset(entries.get(name, ()))
-        )
-        for name, (kind, family) in kinds.items()
-    }
+            commands.append(create(after))
+        held = before.entries if before is not None else frozenset()
+        for verb, entries in (("del", held - after.entries), ("add", after.entries - held)):
+            commands += [
+                Command(verb, name, after.kind, after.family, entry) for entry in sorted(entries)
+            ]
+    return commands

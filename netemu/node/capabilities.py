@@ -37,7 +37,7 @@ PROGRAMS = {
     "iptables-restore": "masquerading, proxy modes iptables and ipvs",
     "iptables-save": "masquerading, proxy modes iptables and ipvs",
     "nft": "looking at proxy modes nftables and flat",
-    "ipset": "proxy mode ipvs",
+    "ipset": "looking at proxy mode ipvs",
     "ipvsadm": "looking at proxy mode ipvs",
     "conntrack": "looking at connections",
     "ping": "pinging by hand",

@@ -1,7 +1,8 @@
 """IPVS mode in a node's kernel: ipsets, a fixed set of iptables rules, kube-ipvs0, virtual servers.
 
-A change of endpoints is one netlink message. A TCP server that goes while it has connections gets
-weight 0 first and is removed once they have ended; UDP and SCTP servers go at once.
+A change of endpoints is a few netlink messages over sockets that stay open. A TCP server that goes
+while it has connections gets weight 0 first and is removed once they have ended; UDP and SCTP
+servers go at once.
 https://github.com/kubernetes/kubernetes/blob/release-1.33/pkg/proxy/ipvs/graceful_termination.go
 """
 
@@ -9,28 +10,28 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 from collections import Counter
-from collections.abc import Awaitable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from netemu.errors import DataplaneError
+from netemu.netstate import ipset
 from netemu.netstate import ipvswire as wire
-from netemu.netstate.ipset import SetValue
+from netemu.netstate.ipset import Command
 from netemu.netstate.iptables import Restore, missing_jumps
 from netemu.netstate.ipvs import Real, Server, Servers, Virtual, diff
 from netemu.node import netns
-from netemu.node.inet_messages import add_placeholder, delete_address
-from netemu.node.ipset import IpsetTool
+from netemu.node.ipset import IpsetSocket
 from netemu.node.iptables import IptablesTool, clean_iptables
 from netemu.node.ipvssocket import GONE, IpvsSocket, Request
-from netemu.node.netlink import NetlinkSocket
+from netemu.node.placeholders import Placeholders
 from netemu.node.proxybackend import Change, Services, in_order
 from netemu.proxy import ipvs as layout
 from netemu.proxy.model import NodeView
 
-_EEXIST, _EADDRNOTAVAIL = 17, 99
+_EEXIST = 17
 _SYSCTLS = {
     "ipv4/vs/conntrack": "1",
     "ipv4/vs/expire_nodest_conn": "1",
@@ -41,18 +42,27 @@ _SYSCTLS = {
 }
 
 
+class _Kernel:
+    """What is kept open into the node's namespace."""
+
+    def __init__(self, path: str, family: int) -> None:
+        self.ipvs = IpvsSocket(path)
+        self.ipset = IpsetSocket(path)
+        self.addresses = Placeholders(path, layout.DEVICE, family)
+
+    def close(self) -> None:
+        self.ipvs.close()
+        self.ipset.close()
+        self.addresses.close()
+
+
 class IpvsBackend:
     """IPVS mode on one node, one family."""
 
     def __init__(self, path: str, family: int = 4, lock_file: str = "") -> None:
         self._path, self._family = path, family
         self._iptables = IptablesTool(path, family, lock_file)
-        self._ipset = IpsetTool(path)
-        self._ipvs: IpvsSocket | None = None
-        self._links: NetlinkSocket | None = None
-        self._device = 0
-        self._held: set[str] = set()
-        """Addresses on kube-ipvs0."""
+        self._opened: _Kernel | None = None
         self._compiled: dict[str, list[layout.ServiceIpvs]] = {}
         self._servers: dict[Virtual, Server] = {}
         self._entries: Counter[tuple[str, str]] = Counter()
@@ -67,59 +77,59 @@ class IpvsBackend:
     # --- full -------------------------------------------------------------------------------
 
     async def replace(self, services: Services, node: NodeView) -> None:
-        """Virtual servers are made while the programs of ipset and iptables work."""
+        """Sets come before the rules that look into them; servers while iptables works."""
         compiling = asyncio.to_thread(_compile, services, node)
-        look = self._prepare(), self._ipset.observe_sets(), self._iptables.save()
-        (compiled, config), _, held, saved = await _all_of(compiling, *look)
+        (compiled, config), _, saved = await _all_of(
+            compiling, asyncio.to_thread(self._prepare), self._iptables.save()
+        )
         rules = Restore(tables=config.tables, inserts=missing_jumps(saved, layout.JUMPS))
+        self._compiled = compiled
 
         async def filters() -> None:
-            await self._ipset.apply_diff(held, config.sets)
+            await asyncio.to_thread(self._replace_sets, config)
             await self._iptables.restore(rules.render())
 
-        def kernel() -> None:
-            assert self._ipvs is not None
-            observed = self._ipvs.observe_servers(self._family)
+        def servers() -> None:
+            observed = self._kernel.ipvs.observe_servers(self._family)
             self._apply_servers(observed, config.servers)
-            wanted = set(config.addresses)
-            self._bind(wanted - self._held, self._held - wanted)
+            wanted, held = set(config.addresses), self._kernel.addresses.held
+            self._kernel.addresses.bind(wanted - held, held - wanted)
 
-        await _all_of(filters(), asyncio.to_thread(kernel))
-        self._compiled, self._servers = compiled, dict(config.servers)
+        await _all_of(filters(), asyncio.to_thread(servers))
+        self._servers = dict(config.servers)
         self._rules = config.tables
         self._entries, self._bound = Counter(), Counter()
         self._filled, self._shut_out = Counter(), Counter()
         for ones in compiled.values():
             self._count(ones, 1)
 
-    async def _prepare(self) -> None:
-        if self._ipvs is None:
-            self._ipvs = await asyncio.to_thread(IpvsSocket, self._path)
-            await netns.await_in(self._path, _write_sysctls)
-        if self._links is None:
-            self._links = await asyncio.to_thread(netns.netlink_in, self._path)
-        with contextlib.suppress(DataplaneError):
-            await netns.run(
-                self._path, ["ip", "link", "add", layout.DEVICE, "type", "dummy"], timeout=10
-            )
-        out = await netns.run(self._path, ["ip", "-j", "address", "show", "dev", layout.DEVICE])
-        (link,) = json.loads(out)
-        self._device = link["ifindex"]
-        self._held = {
-            a["local"] for a in link["addr_info"] if (":" in a["local"]) == (self._family == 6)
-        }
+    @property
+    def _kernel(self) -> _Kernel:
+        if self._opened is None:
+            raise DataplaneError(self._path, "change rules", stderr="no full sync yet")
+        return self._opened
 
-    def _bind(self, added: Collection[str], gone: Collection[str]) -> None:
-        assert self._links is not None
-        size = 128 if self._family == 6 else 32
-        new = [add_placeholder(self._device, a) for a in sorted(added)]
-        old = [delete_address(self._device, f"{a}/{size}") for a in sorted(gone)]
-        self._links.request(new, ignore=(_EEXIST,))
-        self._links.request(old, ignore=(_EADDRNOTAVAIL,))
-        self._held = (self._held | set(added)) - set(gone)
+    def _prepare(self) -> None:
+        if self._opened is None:
+            self._opened = _Kernel(self._path, self._family)
+            netns.call_in(self._path, _write_sysctls)
+        self._opened.addresses.prepare()
+
+    def _replace_sets(self, config: layout.IpvsConfig) -> None:
+        self._apply_sets(ipset.diff(self._kernel.ipset.observe_sets(), config.sets))
+
+    def _apply_sets(self, commands: Sequence[Command]) -> None:
+        self._kernel.ipset.apply(commands, self._owner)
+
+    def _owner(self, command: Command) -> str:
+        """The Service that an entry is there for."""
+        for key, ones in self._compiled.items():
+            for name, entry in _entries(ones):
+                if entry == command.entry and command.name == layout.set_name(name, self._family):
+                    return f"Service {key}"
+        return ""
 
     def _apply_servers(self, old: Servers, new: Servers) -> None:
-        assert self._ipvs is not None
         changes = diff(old, new)
         requests: list[Request] = [
             (wire.NEW_SERVICE, virtual, new[virtual], None) for virtual in changes.added
@@ -130,12 +140,12 @@ class IpvsBackend:
             returning = [pair for pair in changes.added_reals if self._is_draining(*pair)]
         requests += [(wire.DEL_DEST, virtual, None, real) for virtual, real in returning]
         self._draining -= {(v, Real(r.address, r.port, 0)) for v, r in returning}
-        self._ipvs.apply_requests(requests, ignore=GONE)
+        self._kernel.ipvs.apply_requests(requests, ignore=GONE)
         requests = [(wire.NEW_DEST, virtual, None, real) for virtual, real in changes.added_reals]
-        self._ipvs.apply_requests(requests, ignore=(_EEXIST,))
+        self._kernel.ipvs.apply_requests(requests, ignore=(_EEXIST,))
         requests = [(wire.SET_DEST, virtual, None, real) for virtual, real in changes.updated_reals]
         requests += [(wire.DEL_SERVICE, virtual, None, None) for virtual in changes.removed]
-        self._ipvs.apply_requests(requests, ignore=GONE)
+        self._kernel.ipvs.apply_requests(requests, ignore=GONE)
         self._draining = {(v, r) for v, r in self._draining if v not in set(changes.removed)}
         self._remove(changes.removed_reals)
 
@@ -144,18 +154,20 @@ class IpvsBackend:
 
     def _remove(self, removed: Iterable[tuple[Virtual, Real]]) -> None:
         """Delete real servers; those of TCP with connections only stop getting new ones."""
-        assert self._ipvs is not None
         for virtual, real in removed:
             if virtual.protocol == "tcp" and self._has_connections(virtual, real):
                 quiet = Real(real.address, real.port, 0)
-                self._ipvs.apply_requests([(wire.SET_DEST, virtual, None, quiet)], ignore=GONE)
+                self._kernel.ipvs.apply_requests(
+                    [(wire.SET_DEST, virtual, None, quiet)], ignore=GONE
+                )
                 self._draining.add((virtual, quiet))
             else:
-                self._ipvs.apply_requests([(wire.DEL_DEST, virtual, None, real)], ignore=GONE)
+                self._kernel.ipvs.apply_requests(
+                    [(wire.DEL_DEST, virtual, None, real)], ignore=GONE
+                )
 
     def _has_connections(self, virtual: Virtual, real: Real) -> bool:
-        assert self._ipvs is not None
-        for found, counts in self._ipvs.observe_connections(virtual).items():
+        for found, counts in self._kernel.ipvs.observe_connections(virtual).items():
             if (found.address, found.port) == (real.address, real.port):
                 return counts.active + counts.inactive > 0
         return False
@@ -174,8 +186,7 @@ class IpvsBackend:
                 self._shut_out[where] += by
 
     async def update(self, services: Services, changes: Sequence[Change], node: NodeView) -> None:
-        if self._ipvs is None:
-            raise DataplaneError(self._path, "change rules", stderr="no full sync yet")
+        bound = self._kernel.addresses.held
         old: dict[Virtual, Server] = {}
         new: dict[Virtual, Server] = {}
         touched: set[tuple[str, str]] = set()
@@ -195,34 +206,34 @@ class IpvsBackend:
                 old.update({v: self._servers[v] for v in one.servers if v in self._servers})
             for one in fresh:
                 new.update(one.servers)
-        added = {a for a in addresses if self._bound[a] > 0} - self._held
+        added = {a for a in addresses if self._bound[a] > 0} - bound
         added -= {*node.addresses, node.address}
-        left = {a for a in addresses if self._bound[a] <= 0} & self._held
+        left = {a for a in addresses if self._bound[a] <= 0} & bound
+        commands = self._set_changes(touched, before)
 
         def kernel() -> None:
             self._apply_servers(old, new)
             if added or left:
-                self._bind(added, left)
+                self._kernel.addresses.bind(added, left)
+            self._apply_sets(commands)
 
         await asyncio.to_thread(kernel)
         for virtual in old:
             self._servers.pop(virtual, None)
         self._servers.update(new)
-        await self._update_sets(touched, before)
         await self._update_rules(node)
 
-    async def _update_sets(
+    def _set_changes(
         self, touched: set[tuple[str, str]], before: set[tuple[str, str]]
-    ) -> None:
-        lines = []
+    ) -> list[Command]:
+        commands = []
         for name, entry in sorted(touched):
-            shown, wanted = layout.set_name(name, self._family), self._entries[name, entry] > 0
-            if wanted and (name, entry) not in before:
-                lines.append(f"add {shown} {entry}\n")
-            elif not wanted:
+            wanted = self._entries[name, entry] > 0
+            if not wanted:
                 del self._entries[name, entry]
-                lines.append(f"del {shown} {entry}\n")
-        await self._ipset.restore("".join(lines))
+            if wanted != ((name, entry) in before):
+                commands.append(layout.entry_command(wanted, name, entry, self._family))
+        return commands
 
     async def _update_rules(self, node: NodeView) -> None:
         filled = [name for name, count in self._filled.items() if count > 0]
@@ -238,24 +249,37 @@ class IpvsBackend:
         """Delete drained servers whose last connection has ended."""
 
         def work() -> None:
-            assert self._ipvs is not None
             for virtual, real in sorted(self._draining):
                 if not self._has_connections(virtual, real):
-                    self._ipvs.apply_requests([(wire.DEL_DEST, virtual, None, real)], ignore=GONE)
+                    self._kernel.ipvs.apply_requests(
+                        [(wire.DEL_DEST, virtual, None, real)], ignore=GONE
+                    )
                     self._draining.discard((virtual, real))
 
-        if self._draining and self._ipvs is not None:
+        if self._draining and self._opened is not None:
             await asyncio.to_thread(work)
 
     async def check(self, services: Services, node: NodeView) -> None:
         config = layout.compile_ipvs(in_order(services), node)
-        await self._ipset.restore("".join(_creations(config.sets)))
+        await asyncio.to_thread(self._try_sets, config)
         await self._iptables.restore(Restore(tables=config.tables).render(), test=True)
-        assert self._ipvs is not None
         for virtual, server in config.servers.items():
-            self._ipvs.encode((wire.NEW_SERVICE, virtual, server, None))
+            self._kernel.ipvs.encode((wire.NEW_SERVICE, virtual, server, None))
             for real in server.reals:
-                self._ipvs.encode((wire.NEW_DEST, virtual, None, real))
+                self._kernel.ipvs.encode((wire.NEW_DEST, virtual, None, real))
+
+    def _try_sets(self, config: layout.IpvsConfig) -> None:
+        """Sets that the rules name must stand to judge these; entries are judged in others."""
+        kernel = self._kernel.ipset
+        kernel.apply([ipset.create(value) for value in config.sets.values()])
+        named = (
+            (f"NETEMU-TRIAL-{self._family}-{n}", v) for n, v in enumerate(config.sets.values())
+        )
+        trial = {name: replace(value, name=name) for name, value in named}
+        try:
+            kernel.apply(ipset.diff({}, trial))
+        finally:
+            kernel.destroy(trial)
 
     async def is_intact(self) -> bool:
         if not await self._iptables.chains_exist([("nat", "KUBE-SERVICES")]):
@@ -264,38 +288,32 @@ class IpvsBackend:
         return set(self._servers) <= set(observed)
 
     def _observed(self) -> Servers:
-        assert self._ipvs is not None
-        return self._ipvs.observe_virtuals(self._family)
+        return self._kernel.ipvs.observe_virtuals(self._family)
 
     async def clean(self) -> None:
         await clean_iptables(self._iptables, layout.JUMPS, layout.CHAINS, ())
-        held = await self._ipset.observe_sets()
-        ours = {layout.set_name(name, self._family) for name in layout.SET_NAMES}
-        await self._ipset.destroy(ours & set(held))
         with contextlib.suppress(DataplaneError):
             await netns.run(self._path, ["ip", "link", "delete", layout.DEVICE], timeout=10)
 
         def kernel() -> None:
-            if self._ipvs is None:
-                self._ipvs = IpvsSocket(self._path)
+            kernel = self._opened = self._opened or _Kernel(self._path, self._family)
+            ours = {layout.set_name(name, self._family) for name in layout.SET_NAMES}
+            kernel.ipset.destroy(ours & kernel.ipset.observe_sets().keys())
             gone: list[Request] = [
                 (wire.DEL_SERVICE, virtual, None, None)
-                for virtual in self._ipvs.observe_virtuals(self._family)
+                for virtual in kernel.ipvs.observe_virtuals(self._family)
             ]
-            self._ipvs.apply_requests(gone, ignore=GONE)
+            kernel.ipvs.apply_requests(gone, ignore=GONE)
 
         await asyncio.to_thread(kernel)
         self.close()
-        self._compiled, self._servers, self._rules, self._held = {}, {}, None, set()
+        self._compiled, self._servers, self._rules = {}, {}, None
         self._draining = set()
 
     def close(self) -> None:
-        if self._ipvs is not None:
-            self._ipvs.close()
-            self._ipvs = None
-        if self._links is not None:
-            self._links.close()
-            self._links = None
+        if self._opened is not None:
+            self._opened.close()
+            self._opened = None
 
 
 def _compile(
@@ -323,10 +341,6 @@ def _entries(compiled: Iterable[layout.ServiceIpvs]) -> set[tuple[str, str]]:
         for name, entries in one.entries.items()
         for entry in entries
     }
-
-
-def _creations(sets: Mapping[str, SetValue]) -> Iterable[str]:
-    return (f"create {name} {value.kind} {value.options}\n" for name, value in sets.items())
 
 
 def _write_sysctls() -> None:

@@ -102,6 +102,12 @@ def new_bridge(*, name: str, mtu: int, address: str, index: int = 0) -> bytes:
     )
 
 
+def new_dummy(name: str) -> bytes:
+    """A link that carries nothing and stays down: a place for addresses."""
+    info = nested(_IFLA_LINKINFO, text(1, "dummy"))
+    return message(RTM_NEWLINK, _NEW, _header() + text(_IFLA_IFNAME, name) + info)
+
+
 def new_vxlan(
     *, name: str, vni: int, port: int, local: str, device: int, mtu: int, address: str
 ) -> bytes:

@@ -16,7 +16,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 
-from netemu.netstate.ipset import SetValue
+from netemu.netstate.ipset import Command, SetValue
 from netemu.netstate.iptables import Jump, Tables
 from netemu.netstate.ipvs import Real, Server, Servers, Virtual
 from netemu.proxy import nodeports
@@ -137,6 +137,12 @@ _LONGEST_NAME = 31
 def set_name(name: str, family: int) -> str:
     """The set's name in the kernel, which takes 31 characters: kube-proxy cuts as well."""
     return name.replace("KUBE-", "KUBE-6-", 1)[:_LONGEST_NAME] if family == 6 else name
+
+
+def entry_command(wanted: bool, name: str, entry: str, family: int) -> Command:
+    """Bring an entry into the set `name`, or take it out."""
+    verb = "add" if wanted else "del"
+    return Command(verb, set_name(name, family), _SETS[name][0], family, entry)
 
 
 class _Ipvs:

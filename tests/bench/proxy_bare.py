@@ -1,7 +1,7 @@
 """What full programming costs at the least: the same rules, made beforehand, given to the kernel.
 
 `nft -f` and `iptables-restore` with a text that is ready; for flat mode the transaction's bytes;
-for IPVS its netlink messages, the addresses, the ipsets and the iptables rules.
+for IPVS the netlink messages of its servers, sets and addresses, and the iptables rules.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 
 from netemu.errors import NetemuError
-from netemu.netstate import ipset, ipvswire, nftables
+from netemu.netstate import ipset, ipsetwire, ipvswire, nftables
 from netemu.netstate.iptables import Restore
-from netemu.node import inet_messages, iptables, netns
+from netemu.node import inet_messages, iptables, link_messages, netns, network_observe
+from netemu.node.ipset import IpsetSocket
 from netemu.node.ipvssocket import IpvsSocket, Request
 from netemu.node.nfsocket import NfSocket
 from netemu.proxy import iptables as iptables_layout
@@ -83,29 +84,22 @@ def _ipvs(ordered: Sequence[Service], node: NodeView, path: str) -> Callable[[],
     probe = IpvsSocket(path)
     messages = [probe.encode(request) for request in requests]
     probe.close()
-    others = (
-        _run(path, ["ip", "link", "add", ipvs_layout.DEVICE, "type", "dummy"], ""),
-        _run(path, ["ipset", "restore", "-exist"], ipset.diff({}, config.sets)),
-        _run(path, ["iptables-restore", "-w", "5", "--noflush", "--counters"], rules),
-    )
+    sets = [ipsetwire.encode(command) for command in ipset.diff({}, config.sets)]
+    restore = _run(path, ["iptables-restore", "-w", "5", "--noflush", "--counters"], rules)
+    device = link_messages.new_dummy(ipvs_layout.DEVICE)
 
     def work() -> None:
-        for each in others:
-            each()
-        ipvs, links = IpvsSocket(path), netns.netlink_in(path)
+        ipvs, links, filters = IpvsSocket(path), netns.netlink_in(path), IpsetSocket(path)
+        links.request([device])
+        filters.send(sets)
+        restore()
         ipvs.send(messages)
-        device = netns.call_in(path, lambda: _index(ipvs_layout.DEVICE))
-        links.request([inet_messages.add_placeholder(device, a) for a in config.addresses])
-        ipvs.close()
-        links.close()
+        index = network_observe.observe_links(links)[ipvs_layout.DEVICE].index
+        links.request([inet_messages.add_placeholder(index, a) for a in config.addresses])
+        for each in (ipvs, links, filters):
+            each.close()
 
     return work
-
-
-def _index(name: str) -> int:
-    import socket
-
-    return socket.if_nametoindex(name)
 
 
 def attempt(work: Callable[[], None]) -> bool:

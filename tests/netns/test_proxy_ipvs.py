@@ -87,6 +87,28 @@ async def test_a_server_without_connections_goes_at_once(path: str) -> None:
     proxy.close()
 
 
+async def test_an_entry_that_the_kernel_refuses_takes_its_service_alone(path: str) -> None:
+    """ipset knows no prefix of length 0."""
+    everyone = ServicePort(
+        namespace="d",
+        name="everyone",
+        cluster_ip="10.96.0.21",
+        port=80,
+        load_balancer_ips=("192.0.2.1",),
+        source_ranges=("0.0.0.0/0",),
+    )
+    proxy = FamilyProxy(path, VIEW, open_backend("ipvs", path))
+    both = services("10.244.1.5")
+    both["d/everyone"] = (Service(everyone, both["d/s"][0].endpoints),)
+    await proxy.sync(both)
+    assert proxy.left_out == {"d/everyone"}
+    assert "10.96.0.20:80" in await listing(path) and "10.96.0.21" not in await listing(path)
+    sets = (await netns.run(path, ["ipset", "save"])).decode()
+    assert "TRIAL" not in sets and "10.96.0.21" not in sets
+    await proxy.backend.clean()
+    proxy.close()
+
+
 async def test_addresses_come_and_go_with_their_services(path: str) -> None:
     proxy = FamilyProxy(path, VIEW, open_backend("ipvs", path))
     await proxy.sync(services("10.244.1.5"))
