@@ -3,7 +3,8 @@
 For each mode: compiling, the first full sync beside the bare tool with the same rules in the same
 run, what it takes of memory, one changed endpoint in the backend and from the API write until the
 barrier says that packets meet it, and TCP connects through the last Service beside direct ones.
-IPVS is measured where the kernel has it; `scripts/bench --vm proxy` has a kernel with it.
+IPVS is measured where the kernel has it; `scripts/bench --uml` and `scripts/bench --vm proxy`
+have kernels with it.
 NETEMU_BENCH_SERVICES="10 100", NETEMU_BENCH_MODES="flat ipvs", NETEMU_BENCH_RUNS=1 and
 NETEMU_BENCH_ROUNDS=2 make it short.
 """

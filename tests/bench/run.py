@@ -51,7 +51,8 @@ def show(value: Any) -> str:
 def add(name: str, file: str, area: str) -> int:
     """Put the report in `file`, of another machine's run, into the area's report as `name`."""
     path = RESULTS / f"{area}.json"
-    report = json.loads(path.read_text())
+    report = json.loads(path.read_text()) if path.exists() else {"figures": {}}
+    path.parent.mkdir(parents=True, exist_ok=True)
     report["figures"][name] = json.loads(Path(file).read_text())["figures"]
     path.write_text(json.dumps(report, indent=1))
     return 0
