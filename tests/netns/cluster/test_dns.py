@@ -245,3 +245,24 @@ def test_a_resolver_dies_under_load(dns: Any) -> None:
             so_far = thread.count
             dns.until(lambda t=thread, n=so_far: t.failed or t.count > n + 20, "20 more look-ups")
     assert [thread.failed for thread in threads] == [[], [], []]
+
+
+def test_no_client_sticks_to_resolvers_that_were_rolled_out(dns: Any) -> None:
+    """Both are replaced, one after the other, while the same sockets ask on."""
+    former = {pod["status"]["podIP"] for pod in resolvers(dns)}
+    node = dns.get("pod", "asker")["spec"]["nodeName"]
+    with ExitStack() as stack:
+        threads = stack.enter_context(askers(2))
+        clients = [
+            stack.enter_context(in_asker(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(16)
+        ]
+
+        def moved() -> bool:
+            assert [look_up(lambda *kind, c=c: c.dup()) for c in clients] == ["found"] * 16
+            return not any(leads_to(dns, node, address) for address in former)
+
+        assert not moved()
+        dns.run("rollout", "restart", "deployment/coredns", "-n", "kube-system")
+        dns.run("rollout", "status", "deployment/coredns", "-n", "kube-system")
+        dns.until(moved, "all clients at the new resolvers")
+    assert [thread.failed for thread in threads] == [[], []]
