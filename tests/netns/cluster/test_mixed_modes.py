@@ -14,10 +14,13 @@ kind: Cluster
 nodes:
   - name: node-1
     proxyMode: iptables
+    labels: {topology.kubernetes.io/zone: a}
   - name: node-2
     proxyMode: nftables
+    labels: {topology.kubernetes.io/zone: b}
   - name: node-3
     proxyMode: flat
+    labels: {topology.kubernetes.io/zone: b}
 networking:
   nodeSubnet: 172.30.210.0/24
   loadBalancerPool: 203.0.113.0/28
@@ -42,6 +45,23 @@ spec:
   type: LoadBalancer
   selector: {app: web}
   ports: [{port: 80, nodePort: 30080}]
+"""
+NEAR = """
+apiVersion: v1
+kind: Pod
+metadata: {name: near-1, labels: {app: near}}
+spec: {nodeName: node-1, containers: [{name: web, image: nginx}]}
+---
+apiVersion: v1
+kind: Pod
+metadata: {name: near-2, labels: {app: near}}
+spec: {nodeName: node-2, containers: [{name: web, image: nginx}]}
+"""
+NEAR_SERVICE = """
+apiVersion: v1
+kind: Service
+metadata: {name: near}
+spec: {selector: {app: near}, ports: [{port: 80}], trafficDistribution: DISTRIBUTION}
 """
 RANGE = """
 apiVersion: networking.k8s.io/v1
@@ -89,6 +109,30 @@ def test_every_node_serves_the_service_in_its_own_mode(mixed: Any) -> None:
     tables = [mixed.in_node(f"node-{n}", "nft", "list", "tables") for n in (2, 3)]
     assert "kube-proxy" in tables[0] and "netemu-flat" not in tables[0]
     assert "netemu-flat" in tables[1] and "kube-proxy" not in tables[1]
+
+
+def test_traffic_stays_near_while_it_can(mixed: Any) -> None:
+    """The e2e tests of TrafficDistribution: the controller's hints, and each mode's use of them."""
+    clients = {p["spec"]["nodeName"]: p["metadata"]["name"] for p in mixed.pods(app="web")}
+
+    def reached() -> dict[str, set[str]]:
+        told = {node: answers(mixed, pod, "http://near") for node, pod in clients.items()}
+        return {
+            node: {server for server in ("near-1", "near-2") if any(server in t for t in lines)}
+            for node, lines in told.items()
+        }
+
+    mixed.run("apply", "-f", "-", stdin=NEAR)
+    for distribution in ("PreferSameZone", "PreferSameNode"):
+        mixed.run("apply", "-f", "-", stdin=NEAR_SERVICE.replace("DISTRIBUTION", distribution))
+        # The third node has no server: the one of its zone is next.
+        wanted = {"node-1": {"near-1"}, "node-2": {"near-2"}, "node-3": {"near-2"}}
+        assert reached() == wanted, distribution
+    mixed.run("delete", "pod", "near-2")
+    mixed.run("apply", "-f", "-", stdin=NEAR_SERVICE.replace("DISTRIBUTION", "PreferSameZone"))
+    assert reached() == dict.fromkeys(clients, {"near-1"})
+    mixed.run("delete", "service", "near")
+    mixed.run("delete", "pod", "near-1")
 
 
 def test_a_further_range_of_service_addresses(mixed: Any) -> None:
