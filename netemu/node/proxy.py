@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 from netemu.aio import Clock, SystemClock, spawn
 from netemu.api import meta
@@ -28,6 +29,7 @@ from netemu.node import proxymodes
 from netemu.node.healthcheck import HEALTHZ_PORT, Answer, healthz
 from netemu.node.healthports import HealthServers, HttpPort
 from netemu.node.proxyfamily import FamilyProxy
+from netemu.node.proxymetrics import METRICS_PORT, page
 from netemu.node.proxyoptions import ProxyOptions, families, of_family, view_of
 from netemu.node.proxysysctl import CONNTRACK, apply_sysctls, observe_be_liberal
 from netemu.proxy import nodeports
@@ -161,22 +163,31 @@ class NodeProxy:
                 await informer.wait_synced()
             spawn(group, self._watch_over(), name=f"{self._name}/proxy upkeep")
             await apply_sysctls(self._path, CONNTRACK)
-            own_health = await self._open_healthz()
+            told = await self._open_pages()
             try:
                 await self._sync_forever()
             finally:
-                if own_health is not None:
-                    await own_health.close()
+                for port in told:
+                    await port.close()
                 await self._health.close()
                 for family in self._families:
                     family.close()
 
-    async def _open_healthz(self) -> HttpPort | None:
-        try:
-            return await HttpPort.open(self._path, HEALTHZ_PORT, self._healthz)
-        except OSError as error:
-            log.warning("healthz not opened", extra={"kv": {"node": self._name, "why": error}})
-            return None
+    async def _open_pages(self) -> list[HttpPort]:
+        """/healthz for everyone, metrics for the node itself."""
+        wanted = [(HEALTHZ_PORT, self._healthz, ""), (METRICS_PORT, self._metrics, "127.0.0.1")]
+        opened = []
+        for port, answers, address in wanted:
+            try:
+                opened.append(await HttpPort.open(self._path, port, answers, address))
+            except OSError as error:
+                where = f"{self._name}:{port}"
+                log.warning("port not opened", extra={"kv": {"port": where, "why": error}})
+        return opened
+
+    def _metrics(self, path: str) -> Answer:
+        services = {f.view.family: list(chain(*f.services.values())) for f in self._families}
+        return page(path, mode=self.mode, services=services, updated=self._updated)
 
     def _healthz(self, path: str) -> Answer:
         return healthz(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import socket
 from typing import Any
 
@@ -123,3 +124,35 @@ async def test_healthz_says_whether_the_node_is_to_stay(path: str) -> None:
         assert status == 503 and body["nodeEligible"] is False
         status, _, _ = await _get(path, 10256, "/livez")
         assert status == 200
+
+
+@pytest.mark.parametrize("mode", ["iptables", "flat"])
+async def test_the_metrics_port_tells_the_mode_and_who_has_no_endpoint_here(
+    path: str, mode: str
+) -> None:
+    """TestNoEndpointsMetric. Endpoints of other nodes count as existing; none at all do not."""
+
+    async def told(page: str) -> str:
+        return (await netns.run(path, ["curl", "-s", f"http://127.0.0.1:10249{page}"])).decode()
+
+    async def none_here() -> dict[str, str]:
+        pattern = r'no_local_endpoints_total{ip_family="IPv4",traffic_policy="(.*)"} (.*)'
+        return dict(re.findall(pattern, await told("/metrics")))
+
+    async with cluster(path, mode) as here:
+        assert await told("/proxyMode") == mode
+        assert await told("/healthz") == "ok"
+        inside = service("inside", "10.96.0.21", internalTrafficPolicy="Local")
+        outside = service("outside", "10.96.0.22", type="NodePort", externalTrafficPolicy="Local")
+        outside["spec"]["ports"][0]["nodePort"] = 30080
+        await here.apply(inside, outside, service("plain", "10.96.0.23"))
+        assert await none_here() == {"internal": "0", "external": "0"}
+        slices = [endpoints(name, "10.244.1.5") for name in ("inside", "outside", "plain")]
+        for each in slices:
+            each["endpoints"][0]["nodeName"] = "node-2"
+        await here.apply(*slices)
+        assert await none_here() == {"internal": "1", "external": "1"}
+        await here.apply(endpoints("inside", "10.244.1.5"), endpoints("outside", "10.244.1.5"))
+        assert await none_here() == {"internal": "0", "external": "0"}
+        await here.proxy.set_mode("nftables")
+        assert await told("/proxyMode") == "nftables"
