@@ -6,6 +6,7 @@ https://kubernetes.io/docs/concepts/services-networking/dual-stack/
 from __future__ import annotations
 
 import ipaddress
+from functools import lru_cache
 
 from netemu.api import names
 from netemu.api.invalid import duplicate, invalid, not_supported, required
@@ -19,23 +20,25 @@ _ONCE = "may not change once set"
 
 def not_special(address: str, path: str) -> list[Cause]:
     """An address that endpoints and external IPs may have: no loopback, no link-local."""
+    return [invalid(path, address, why) for why in _wrong_with(address)]
+
+
+@lru_cache(maxsize=4096)
+def _wrong_with(address: str) -> tuple[str, ...]:
+    """A Service's endpoints are written whole each time one of them changes."""
     wrong = names.ip(address)
     if wrong:
-        return [invalid(path, address, why) for why in wrong]
+        return tuple(wrong)
     found = ipaddress.ip_address(address)
-    causes: list[Cause] = []
     if found.is_unspecified:
-        causes.append(invalid(path, address, f"may not be unspecified ({address})"))
+        wrong.append(f"may not be unspecified ({address})")
     if found.is_loopback:
-        message = "may not be in the loopback range (127.0.0.0/8, ::1/128)"
-        causes.append(invalid(path, address, message))
+        wrong.append("may not be in the loopback range (127.0.0.0/8, ::1/128)")
     if found.is_link_local:
-        message = "may not be in the link-local range (169.254.0.0/16, fe80::/10)"
-        causes.append(invalid(path, address, message))
+        wrong.append("may not be in the link-local range (169.254.0.0/16, fe80::/10)")
     if found.is_multicast and str(found).startswith(("224.0.0.", "ff02:")):
-        message = "may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)"
-        causes.append(invalid(path, address, message))
-    return causes
+        wrong.append("may not be in the link-local multicast range (224.0.0.0/24, ff02::/10)")
+    return tuple(wrong)
 
 
 def check_addresses(spec: Object) -> list[Cause]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from netemu.api import meta
 from netemu.api.kind import Object
 from netemu.config import ClusterConfig
-from netemu.node.kubelet.context import NodeContext
+from netemu.node.kubelet.context import NodeContext, volume_roots
 from netemu.node.kubelet.runtime import meta_of
 from netemu.node.kubelet.states import (
     PROCESS,
@@ -24,7 +24,6 @@ from netemu.node.kubelet.states import (
     ContainerState,
     Termination,
 )
-from netemu.node.kubelet.volumes import own_directories
 
 if TYPE_CHECKING:
     from netemu.node.kubelet.worker import PodWorker
@@ -118,7 +117,7 @@ def remove_files(config: ClusterConfig, node: str, keep: Collection[str] = ()) -
     for uid in {entry.name for entry in _entries(top / "volumes")} | logs.keys():
         if uid in keep:
             continue
-        for path in (*own_directories(config, node, uid), logs.get(uid)):
+        for path in (*(root / uid for root in volume_roots(config, node)), logs.get(uid)):
             if path is not None:
                 shutil.rmtree(path, ignore_errors=True)
 

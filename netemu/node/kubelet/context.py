@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from netemu.aio import Clock, spawn
@@ -37,6 +38,11 @@ TokenIssuer = Callable[[str, str, str, Object, Object], Awaitable[str]]
 """(namespace, service account, audience, the volume's source, pod) → a token."""
 
 
+def volume_roots(config: ClusterConfig, node: str) -> tuple[Path, Path]:
+    """Where the volumes are that go with their pods, by uid: those in memory, those on disk."""
+    return config.node_dir(node) / "volumes", config.data_dir / "pods"
+
+
 @dataclass(slots=True, kw_only=True)
 class NodeContext:
     """One node's parts, handed to its workers. `group` owns the tasks that they start."""
@@ -60,6 +66,7 @@ class NodeContext:
     tokens: TokenIssuer | None = None
     directory: str = field(init=False)
     """The node's own, for sockets, logs and small volumes."""
+    volume_roots: tuple[Path, Path] = field(init=False)
     cluster_dns: tuple[str, ...] = field(init=False)
     host_ports: HostPorts = field(init=False)
     sandboxes: Batcher[PodRequest, PodSandbox] = field(init=False)
@@ -67,6 +74,7 @@ class NodeContext:
 
     def __post_init__(self) -> None:
         self.directory = str(self.config.node_dir(self.node))
+        self.volume_roots = volume_roots(self.config, self.node)
         self.cluster_dns = self.config.pod_nameservers
         self.host_ports = HostPorts(self.netns, self.directory)
         self.sandboxes = Batcher(self._add, limit=64)

@@ -121,7 +121,7 @@ def _listening_also(found: StandIn, ports: Iterable[int]) -> StandIn:
     """The stand-in with TCP ports that the container does not declare."""
     have = {(port.port, port.protocol) for port in found.ports}
     more = [Port(port=number) for number in ports if (number, "TCP") not in have]
-    return replace(found, ports=(*found.ports, *more))
+    return replace(found, ports=(*found.ports, *more)) if more else found
 
 
 def _not_pulled(worker: PodWorker, state: ContainerState, message: str) -> None:

@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 from netemu.api import meta, quantity
 from netemu.api.kind import Object
 from netemu.api.kinds import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
-from netemu.config import ClusterConfig
 from netemu.errors import ApiError
 from netemu.node.kubelet.context import NodeContext
 from netemu.node.kubelet.environment import expand
@@ -40,8 +39,9 @@ _DEVICES = "/dev/termination-log"
 
 class PodVolumes:
     def __init__(self, context: NodeContext, pod: Object) -> None:
-        self._own = own_directories(context.config, context.node, meta.uid(pod))
-        self._quick, self._lasting = self._own[0], self._own[1] / "volumes"
+        uid = meta.uid(pod)
+        self._own = [root / uid for root in context.volume_roots]
+        self._quick = self._own[0]
         self.paths: dict[str, Path] = {}
         """Where each volume is, by its name."""
         self._signatures: dict[str, list[Any]] = {}
@@ -106,7 +106,7 @@ class PodVolumes:
             limit = int(quantity.parse(volume["emptyDir"].get("sizeLimit") or 0))
             if memory and limit > 0:
                 self._sizes[name] = limit
-            return _empty((self._quick if memory else self._lasting) / name, group)
+            return _empty((self._quick if memory else self._own[1] / "volumes") / name, group)
         kind = next((key for key in volume if key != "name"), "volume")
         raise VolumeError(name, f"volumes of type {kind} need a driver that is not here")
 
@@ -167,11 +167,6 @@ class PodVolumes:
 
 def _message_path(worker: PodWorker, state: ContainerState) -> Path:
     return Path(worker.log_path(state)).with_suffix(".message")
-
-
-def own_directories(config: ClusterConfig, node: str, uid: str) -> tuple[Path, Path]:
-    """Where a pod's volumes are that go with it: those in memory, and those on disk."""
-    return config.node_dir(node) / "volumes" / uid, config.data_dir / "pods" / uid
 
 
 def _empty(path: Path, group: int | None) -> Path:
