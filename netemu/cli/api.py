@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli.failures import RootNeeded
 from netemu.cli.http import Answer, BadAnswer, Connection, target
 from netemu.cli.session import not_running

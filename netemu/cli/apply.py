@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import click
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli import options
 from netemu.cli.api import APPLY_PATCH
 from netemu.cli.durations import DURATION

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli.api import Api
 from netemu.cli.counts import in_words
 from netemu.cli.failures import ClusterNotRunning

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli import options
 from netemu.cli.failures import CommandFailed
 from netemu.cli.lazy import Entry, LazyGroup

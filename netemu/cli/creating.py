@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli import options
 from netemu.cli.create import create_one, literals
 from netemu.cli.session import ObjectCommand, Session, pass_session

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli.create import create_one
 from netemu.cli.creating import CreateCommand
 from netemu.cli.lazy import Group

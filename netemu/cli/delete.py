@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import click
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli import options, targets
 from netemu.cli.api import Api
 from netemu.cli.durations import DURATION, WEEK

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from netemu.api.kind import Resource
+from netemu.api.resource import Resource
 from netemu.cli.api import Api
 from netemu.cli.failures import CommandFailed
 from netemu.cli.nearest import nearest

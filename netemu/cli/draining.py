@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli import targets
 from netemu.cli.failures import CommandFailed, api_headline
 from netemu.cli.following import wait_gone

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import click
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli.failures import CommandFailed
 from netemu.cli.podtargets import container_of, one_pod
 from netemu.cli.session import RUN_ROOT, ObjectCommand, Session, pass_session

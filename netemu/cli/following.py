@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Collection, Iterator
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli.api import Api
 from netemu.cli.targets import Target, typed
 from netemu.errors import ApiError

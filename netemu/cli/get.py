@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli import options, targets
 from netemu.cli.api import TABLE
 from netemu.cli.failures import api_headline

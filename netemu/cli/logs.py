@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli.api import Api
 from netemu.cli.durations import DURATION
 from netemu.cli.failures import api_headline

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli.failures import CommandFailed
 from netemu.documents.document import Document
 from netemu.documents.reader import MAX_BYTES, decode, parse

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 
 TABLE_FORMS = ("", "wide")
 OBJECT_FORMS = ("json", "yaml", "name")

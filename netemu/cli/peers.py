@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ipaddress import ip_address
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli import machines
 from netemu.cli.failures import CommandFailed
 from netemu.cli.podtargets import one_pod

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli import targets
 from netemu.cli.failures import CommandFailed
 from netemu.cli.session import Session

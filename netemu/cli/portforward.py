@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import click
 
 from netemu.aio import spawn
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli import targets
 from netemu.cli.failures import CommandFailed
 from netemu.cli.podtargets import one_pod

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 
 
 class Verdict(NamedTuple):

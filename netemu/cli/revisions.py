@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli.api import JSON_PATCH, STRATEGIC_MERGE_PATCH
 from netemu.cli.failures import CommandFailed
 from netemu.cli.session import Session

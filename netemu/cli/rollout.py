@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import click
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli import targets
 from netemu.cli.api import STRATEGIC_MERGE_PATCH
 from netemu.cli.durations import DURATION, WEEK

@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 import click
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli import machines
 from netemu.cli.failures import CommandFailed, RootNeeded
 from netemu.cli.session import ObjectCommand, Session, pass_session

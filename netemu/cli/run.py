@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli import targets
 from netemu.cli.api import STRATEGIC_MERGE_PATCH
 from netemu.cli.create import Creator, create_one

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli import targets
 from netemu.cli.discovery import Served
 from netemu.cli.failures import CommandFailed

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli.api import Api
 from netemu.cli.failures import CommandFailed
 from netemu.cli.following import follow_all

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli.jsonpath import find
 
 _NUMBERS = re.compile(r"(\d+)")

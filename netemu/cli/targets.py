@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli.discovery import Discovery, Served
 from netemu.cli.failures import CommandFailed
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 

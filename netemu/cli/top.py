@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from netemu.api import quantity
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli.failures import CommandFailed
 from netemu.cli.lazy import Group
 from netemu.cli.session import Command, ObjectCommand, Session, pass_session

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import click
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli import targets
 from netemu.cli.durations import DURATION
 from netemu.cli.failures import CommandFailed

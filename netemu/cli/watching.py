@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli.api import JSON, TABLE
 from netemu.cli.output import TABLE_FORMS, render, without_managed_fields
 from netemu.cli.session import Session

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli.discovery import Served
 from netemu.cli.failures import CommandFailed, api_headline
 from netemu.cli.fromfiles import served

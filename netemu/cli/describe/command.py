@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli import targets
 from netemu.cli.api import Api
 from netemu.cli.describe import generic, node, pod, policies, service, workloads

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli.api import Api
 from netemu.cli.describe.page import NONE, Page, since
 

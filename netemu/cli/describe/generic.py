@@ -7,7 +7,7 @@ import base64
 import re
 from typing import Any
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli.describe.page import Page
 
 SKIPPED = (

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from fractions import Fraction
 
 from netemu.api import quantity
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli.api import Api
 from netemu.cli.describe.page import NONE, UNSET, Page, moment, since
 from netemu.errors import ApiError

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any
 
 from netemu.api.duration import human
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli.tabs import align
 from netemu.cli.threeway import LAST_APPLIED
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from netemu.api.kind import Object
 from netemu.api.podspec.qos import qos_class
+from netemu.api.resource import Object
 from netemu.cli.describe.page import NONE, Page, controller, moment, since
 from netemu.cli.describe.podtemplate import write_containers, write_spread, write_tolerations
 from netemu.cli.describe.volumes import write_volumes

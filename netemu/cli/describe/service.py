@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli.api import Api
 from netemu.cli.describe.page import NONE, UNSET, Page
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli.api import Api
 from netemu.cli.describe.page import NONE, UNSET, Page, controller, moment, selector_text
 from netemu.cli.describe.podtemplate import write_template

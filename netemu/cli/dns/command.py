@@ -17,7 +17,7 @@ from netemu.cli.lazy import Group
 from netemu.cli.session import Command, ObjectCommand, Session, pass_session
 
 if TYPE_CHECKING:
-    from netemu.api.kind import Object
+    from netemu.api.resource import Object
 
 _KINDS = {
     "Namespace": "/api/v1/namespaces",

@@ -6,7 +6,7 @@ from ipaddress import ip_address
 from typing import Any
 
 from netemu.api import meta
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli import machines
 from netemu.cli.explaining.world import Aim, Sender, World
 from netemu.cli.failures import CommandFailed

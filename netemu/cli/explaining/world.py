@@ -9,7 +9,7 @@ from ipaddress import ip_address, ip_network
 from typing import Literal
 
 from netemu.api import meta
-from netemu.api.kind import Object
+from netemu.api.resource import Object
 from netemu.cli import machines
 from netemu.cli.explaining.rules import sources_of
 from netemu.cli.session import Session
