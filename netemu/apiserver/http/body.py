@@ -59,10 +59,6 @@ async def read(request: web.BaseRequest) -> bytes:
     return b"".join(parts)
 
 
-def media_type(request: web.BaseRequest) -> str:
-    return request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-
-
 def decode(data: bytes, media: str) -> Any:
     """The body as JSON values, of a bearable depth. Without a Content-Type it is JSON."""
     found = _decoded(data, media)

@@ -14,6 +14,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from netemu.api.kind import Kind, Object
 from netemu.apiserver.auth.user import ANONYMOUS, User
+from netemu.apiserver.http import body
 from netemu.apiserver.http.negotiation import JSON, form_of
 from netemu.apiserver.http.render import Renderer, encode
 from netemu.apiserver.http.requestinfo import RequestInfo
@@ -26,11 +27,12 @@ if TYPE_CHECKING:
 
 MANAGER_BYTES = 128
 _WHOLE = re.compile("[+-]?[0-9]{1,400}").fullmatch
+_LINE_END = re.compile("[\r\n\0]")
 _INT64 = 1 << 63
 
 
 class Request(Protocol):
-    """What every request has, whether aiohttp read it or we did (`Head`)."""
+    """What every request has, whether aiohttp read it or we did (`PlainRequest`)."""
 
     @property
     def method(self) -> str: ...
@@ -47,18 +49,19 @@ class Request(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Head:
-    """The head of a request that aiohttp did not read."""
+class PlainRequest:
+    """A request that aiohttp did not read."""
 
     method: str
     raw_path: str
     headers: CIMultiDict[str]
     transport: asyncio.Transport | None
+    body: bytes = b""
 
 
 @dataclass(slots=True)
 class Call:
-    """`http` is aiohttp's request, on which bodies are read and answers given."""
+    """`http` is aiohttp's request, for answers that are streams."""
 
     server: ApiServer
     request: Request
@@ -73,6 +76,21 @@ class Call:
     def http(self) -> web.BaseRequest:
         assert isinstance(self.request, web.BaseRequest)
         return self.request
+
+    @property
+    def media_type(self) -> str:
+        """What the client calls its body."""
+        return self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    async def body(self) -> bytes:
+        """All of the body; ApiError when it is too large or does not come."""
+        if isinstance(self.request, PlainRequest):
+            return self.request.body
+        return await body.read(self.http)
+
+    async def document(self) -> Object:
+        """The body, which must be an object."""
+        return body.decode_object(await self.body(), self.media_type)
 
     @property
     def raw_path(self) -> str:
@@ -142,7 +160,7 @@ class Call:
     def answer(self, data: bytes, *, status: int = 200, content_type: str = JSON) -> web.Response:
         headers = CIMultiDict({"Content-Type": content_type, "Cache-Control": "no-cache, private"})
         for warning in self.warnings:
-            text = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+            text = _LINE_END.sub(" ", warning).replace("\\", "\\\\").replace('"', '\\"')
             headers.add("Warning", f'299 - "{text}"')
         return web.Response(body=data, status=status, headers=headers)
 

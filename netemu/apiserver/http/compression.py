@@ -10,12 +10,14 @@ import zlib
 
 from aiohttp import web
 
+from netemu.apiserver.http.call import Request
+
 SMALLEST = 128 * 1024
 _LEVEL = 1
 _GZIP = 16 + zlib.MAX_WBITS
 
 
-async def compressed(request: web.BaseRequest, answer: web.StreamResponse) -> web.StreamResponse:
+async def compressed(request: Request, answer: web.StreamResponse) -> web.StreamResponse:
     """`answer`, with its body compressed if it is large and the client accepts gzip."""
     if not isinstance(answer, web.Response) or answer.prepared or answer.status != 200:
         return answer

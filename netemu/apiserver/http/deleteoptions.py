@@ -12,8 +12,8 @@ from netemu.errors import ApiError
 
 async def delete_options(call: Call) -> DeleteOptions:
     """What the body says, else what the query says."""
-    data = await body.read(call.http)
-    given = body.decode_object(data, body.media_type(call.http)) if data.strip() else {}
+    data = await call.body()
+    given = body.decode_object(data, call.media_type) if data.strip() else {}
     return read_options(call, given)
 
 

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from netemu.apiserver.auth.tokens import ISSUER
-from netemu.apiserver.http import body
 from netemu.apiserver.http.call import Call
 from netemu.apiserver.http.discovery import serve_discovery
 from netemu.apiserver.http.openapi import serve_openapi
@@ -84,7 +83,7 @@ async def _openid(call: Call) -> web.StreamResponse:
 
 
 async def _report_progress(call: Call) -> web.StreamResponse:
-    found = body.decode_object(await body.read(call.http), body.media_type(call.http))
+    found = await call.document()
     component, revision = found.get("component"), found.get("revision")
     if not isinstance(component, str) or not isinstance(revision, int) or not component:
         raise ApiError("BadRequest", "progress is {component: string, revision: number}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -12,7 +12,7 @@ from aiohttp import web
 from netemu.api.kind import CREATE_ONLY, Kind
 from netemu.api.metrics import METRICS
 from netemu.apiserver.http import lists, objects, subresources, watches
-from netemu.apiserver.http.call import Call, failure
+from netemu.apiserver.http.call import Call, Request, failure
 from netemu.apiserver.http.compression import compressed
 from netemu.apiserver.http.documents import serve_document
 from netemu.apiserver.http.metrics import read_metrics
@@ -43,38 +43,42 @@ _OBJECT: dict[str, Verb] = {
     "delete": objects.delete_one,
     "watch": watches.watch_objects,
 }
-_SEND_SECONDS = 60.0
+SEND_SECONDS = 60.0
 """Until then a client must have taken an answer of known length."""
-_PARTS = ("status", "scale", *PARTS_OF_SPEC)
+PARTS = ("status", "scale", *PARTS_OF_SPEC)
 """Subresources that are read and written as the object itself is."""
 
 
 class Handler:
-    """What aiohttp's server calls for each request."""
+    """What aiohttp's server calls for each request; and what answers those it does not see."""
 
     def __init__(self, server: ApiServer) -> None:
         self._server = server
 
     async def __call__(self, request: web.BaseRequest) -> web.StreamResponse:
         try:
-            return await sent(await compressed(request, await self._answer(request)), request)
-        except ApiError as error:
-            return _failed(request, error)
-        except RecursionError:
-            message = "what was sent is nested too deeply"
-            return _failed(request, ApiError("BadRequest", message))
-        except (asyncio.CancelledError, ConnectionError):
+            answer = await self._answer(self.call(request, request.query))
+            return await sent(await compressed(request, answer), request)
+        except ConnectionError:
             raise
-        except Exception:
-            where = {"method": request.method, "path": request.path}
-            log.exception("request failed", extra={"kv": where})
-            message = "an error on the server: the daemon's log has it"
-            return _failed(request, ApiError("InternalError", message))
+        except Exception as error:
+            return _failed(request, _explained(request, error))
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def answer(self, call: Call) -> web.Response:
+        """What a call is answered with that reads and writes no streams."""
+        try:
+            answer = await compressed(call.request, await self._answer(call))
+            assert isinstance(answer, web.Response), call.info
+            return answer
+        except Exception as error:
+            return failure(_explained(call.request, error))
+
+    def call(self, request: Request, query: Mapping[str, str]) -> Call:
         raw_path = request.raw_path.partition("?")[0]
-        query = request.query
-        call = Call(self._server, request, parse(request.method, raw_path, query), query)
+        return Call(self._server, request, parse(request.method, raw_path, query), query)
+
+    async def _answer(self, call: Call) -> web.StreamResponse:
+        query = call.query
         self._server.gate.admit(call)
         if not call.info.is_resource:
             return await serve_document(call)
@@ -89,7 +93,7 @@ class Handler:
 
     def _verb(self, call: Call, kind: Kind) -> Verb:
         info = call.info
-        if info.subresource and info.subresource not in _PARTS:
+        if info.subresource and info.subresource not in PARTS:
             return subresources.find(call, kind)
         if info.subresource and info.subresource not in kind.subresources:
             raise ApiError("NotFound", UNKNOWN_PATH)
@@ -102,6 +106,17 @@ class Handler:
         if not info.subresource and info.verb not in kind.verbs:
             raise not_allowed()
         return read_metrics if kind in METRICS else verb
+
+
+def _explained(request: Request, error: Exception) -> ApiError:
+    """What to tell the client of it."""
+    if isinstance(error, ApiError):
+        return error
+    if isinstance(error, RecursionError):
+        return ApiError("BadRequest", "what was sent is nested too deeply")
+    where = {"method": request.method, "path": request.raw_path.partition("?")[0]}
+    log.error("request failed", exc_info=error, extra={"kv": where})
+    return ApiError("InternalError", "an error on the server: the daemon's log has it")
 
 
 def _failed(request: web.BaseRequest, error: ApiError) -> web.StreamResponse:
@@ -118,7 +133,7 @@ async def sent(answer: web.StreamResponse, request: web.BaseRequest) -> web.Stre
     if not isinstance(answer, web.Response) or (answer.content_length or 0) < QUICK_BYTES:
         return answer
     try:
-        async with asyncio.timeout(_SEND_SECONDS):
+        async with asyncio.timeout(SEND_SECONDS):
             await answer.prepare(request)
             await answer.write_eof()
     except TimeoutError:

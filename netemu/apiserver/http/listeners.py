@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 from netemu.aio import spawn
 from netemu.apiserver.http.handler import Handler
 from netemu.apiserver.http.quickanswers import QuickAnswers
-from netemu.apiserver.http.quickreads import QuickServer
+from netemu.apiserver.http.quickprotocol import QuickServer
+from netemu.apiserver.http.quickwrites import QuickWrites
 from netemu.apiserver.http.sniff import Sniffer
 from netemu.apiserver.http.tlsdoor import TlsDoor
 from netemu.apiserver.http.upgrades import is_ours, serve_upgrade
@@ -46,9 +47,11 @@ class Listeners:
         self._listening: list[asyncio.Server] = []
         self._sniffers: set[Sniffer] = set()
         self._doors: set[TlsDoor] = set()
+        handler = Handler(server)
         self._http = QuickServer(
-            Handler(server),
+            handler,
             QuickAnswers(server),
+            QuickWrites(handler),
             keepalive_timeout=_KEEPALIVE,
             handler_cancellation=True,
             access_log=None,

@@ -65,7 +65,7 @@ async def update_object(call: Call, kind: Kind) -> web.StreamResponse:
     info = call.info
     renderer = call.renderer(kind)
     if info.subresource == "scale":
-        scale = body.decode_object(await body.read(call.http), body.media_type(call.http))
+        scale = await call.document()
         done = await update_scale(call.ctx, kind, info.namespace, info.name, scale, call.options())
         return call.json(done)
     obj = await read_object(call, kind)
@@ -117,8 +117,8 @@ def _check_names(call: Call, kind: Kind, obj: Object) -> None:
 
 async def read_object(call: Call, kind: Kind) -> Object:
     """The body as an object of `kind`; fieldValidation as the query says."""
-    media = body.media_type(call.http)
-    data = await body.read(call.http)
+    media = call.media_type
+    data = await call.body()
     obj = body.decode_object(data, media)
     call.duplicates = duplicates(data, media, obj)
     return check_kind(call, kind, obj)
@@ -143,10 +143,10 @@ def check_kind(call: Call, kind: Kind, obj: Object) -> Object:
 async def patch_one(call: Call, kind: Kind) -> web.StreamResponse:
     info = call.info
     renderer = call.renderer(kind)
-    media = body.media_type(call.http)
+    media = call.media_type
     if media not in SUPPORTED:
         raise unsupported(media)
-    data = await body.read(call.http)
+    data = await call.body()
     patch: Any = body.decode(data, media)
     call.duplicates = duplicates(data, media, patch)
     if info.subresource == "scale":

@@ -1,4 +1,4 @@
-"""The body that a plain GET of one object is answered with, for `quickreads`.
+"""The body that a plain GET of one object is answered with, for `quickprotocol`.
 
 What a collection's path means is worked out once and remembered; who asks and whether he may is
 looked at each time.

@@ -7,7 +7,6 @@ from collections.abc import Awaitable, Callable
 from aiohttp import web
 
 from netemu.api.kind import Kind
-from netemu.apiserver.http import body
 from netemu.apiserver.http.call import Call, success
 from netemu.apiserver.http.deleteoptions import read_options
 from netemu.apiserver.http.logs import pod_log
@@ -38,7 +37,7 @@ def find(call: Call, kind: Kind) -> Verb:
 
 
 async def _bind(call: Call, kind: Kind) -> web.StreamResponse:
-    binding = body.decode_object(await body.read(call.http), body.media_type(call.http))
+    binding = await call.document()
     info = call.info
     done = await subresources.bind(
         call.ctx, kind, info.namespace, info.name, binding, call.options()
@@ -48,14 +47,13 @@ async def _bind(call: Call, kind: Kind) -> web.StreamResponse:
 
 async def _finalize(call: Call, kind: Kind) -> web.StreamResponse:
     renderer = call.renderer(kind)
-    obj = body.decode_object(await body.read(call.http), body.media_type(call.http))
+    obj = await call.document()
     done = await subresources.finalize(call.ctx, kind, call.info.name, obj, call.options())
     return call.answer(renderer.one(done))
 
 
 async def _evict(call: Call, kind: Kind) -> web.StreamResponse:
-    data = await body.read(call.http)
-    eviction = body.decode_object(data, body.media_type(call.http))
+    eviction = await call.document()
     options = read_options(call, eviction.get("deleteOptions") or {})
     stated = (eviction.get("metadata") or {}).get("name") or call.info.name
     if stated != call.info.name:

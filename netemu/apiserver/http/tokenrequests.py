@@ -10,7 +10,6 @@ from aiohttp import web
 from netemu.api import meta
 from netemu.api.kind import Kind, Object
 from netemu.apiserver.auth.tokens import BOUND_KINDS, ISSUER, Claims, Signer
-from netemu.apiserver.http import body
 from netemu.apiserver.http.call import Call
 from netemu.apiserver.pipeline.context import Context
 from netemu.errors import ApiError
@@ -19,7 +18,7 @@ _SHORTEST, _DEFAULT, _LONGEST = 600, 3600, 1 << 32
 
 
 async def request_token(call: Call, kind: Kind) -> web.StreamResponse:
-    request = body.decode_object(await body.read(call.http), body.media_type(call.http))
+    request = await call.document()
     info = call.info
     done = make_token(
         call.ctx, call.server.signer, kind, info.namespace, info.name, request.get("spec") or {}

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from multidict import CIMultiDict, MultiDict
 from yarl import URL
 
-from netemu.apiserver.http.call import Call, Head, refusal
+from netemu.apiserver.http.call import Call, PlainRequest, refusal
 from netemu.apiserver.http.podstreams import plan_exec, plan_ports
 from netemu.apiserver.http.proxy.exchange import tokens
 from netemu.apiserver.http.proxy.upgrade import serve_proxied
@@ -76,7 +76,8 @@ def _call(server: ApiServer, connection: RawConnection, head: bytes) -> Call:
     (method, target, *_), headers = _parse(head)
     query: MultiDict[str] = MultiDict(URL(target, encoded=True).query)
     path = target.partition("?")[0]
-    request = Head(method=method, raw_path=target, headers=headers, transport=connection.transport)
+    transport = connection.transport
+    request = PlainRequest(method=method, raw_path=target, headers=headers, transport=transport)
     call = Call(server, request, parse(method, path, query), query)
     server.gate.admit(call)
     return call

@@ -204,7 +204,7 @@ async def test_a_hundred_megabytes(server):
 
 async def test_a_client_that_does_not_read_its_answer(server, monkeypatch):
     """It gets what fits into the socket's buffer, and then the end."""
-    monkeypatch.setattr("netemu.apiserver.http.handler._SEND_SECONDS", 0)
+    monkeypatch.setattr("netemu.apiserver.http.handler.SEND_SECONDS", 0)
     client = server.local_client()
     for number in range(8):
         made = {"metadata": {"name": f"m{number}", "namespace": "default"}}
