@@ -11,7 +11,7 @@ from typing import Any
 
 from netemu.api.kind import Kind, Object
 from netemu.api.managedfields.books import (
-    _STRIPPED,
+    UNOWNED,
     Owner,
     of_object,
     read,
@@ -52,7 +52,7 @@ def apply(
     config = _checked(kind, config)
     node = of_kind(kind)
     bare = without_books(live or {})
-    wanted = without(applied(config, node), union(_STRIPPED, ignored or {}))
+    wanted = without(applied(config, node), union(UNOWNED, ignored or {}))
     owners = read(of_object(live or {}))
     mine = Owner(manager, "Apply", kind.api_version, subresource, now, wanted)
     last = next((owner for owner in owners if owner.identity == mine.identity), None)
@@ -64,7 +64,7 @@ def apply(
                 owned = union(owned, owner.fields)
         merged = prune(merged, node, last.fields, owned)
     changed, removed = compare(bare, merged, node)
-    changed = without(changed, _STRIPPED)
+    changed = without(changed, UNOWNED)
     if not force:
         _check_conflicts(owners, mine, changed)
     kept = take_away(owners, mine.identity, changed, removed)

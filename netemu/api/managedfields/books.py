@@ -12,38 +12,28 @@ from typing import Any
 
 from netemu.api.kind import Kind, Object
 from netemu.api.managedfields.compare import compare
-from netemu.api.managedfields.sets import FieldSet, difference, intersection, union, without
+from netemu.api.managedfields.sets import FieldSet, difference, intersection, union
 from netemu.api.schema import of_kind
 
 MAX_UPDATERS = 10
 """More Update entries than this are folded into one, the oldest first."""
 ANCIENT = "ancient-changes"
+_SERVERS_OWN = ("apiVersion", "kind")
+_SERVERS_OWN_METADATA = (
+    "name",
+    "namespace",
+    "creationTimestamp",
+    "selfLink",
+    "uid",
+    "generation",
+    "managedFields",
+    "resourceVersion",
+)
 UNOWNED: FieldSet = {
-    "f:apiVersion": {},
-    "f:kind": {},
-    "f:metadata": {
-        ".": {},
-        **{
-            f"f:{name}": {}
-            for name in (
-                "name",
-                "namespace",
-                "creationTimestamp",
-                "selfLink",
-                "uid",
-                "generation",
-                "managedFields",
-                "resourceVersion",
-            )
-        },
-    },
+    **{f"f:{name}": {} for name in _SERVERS_OWN},
+    "f:metadata": {f"f:{name}": {} for name in _SERVERS_OWN_METADATA},
 }
 """What nobody owns, because the server sets it."""
-_STRIPPED: FieldSet = {
-    "f:apiVersion": {},
-    "f:kind": {},
-    "f:metadata": {key: value for key, value in UNOWNED["f:metadata"].items() if key != "."},
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +125,6 @@ def update(
     entries = given or (of_object(live) if live is not None else [])
     version = api_version or kind.api_version
     changed, removed = compare(_bare(live) if live else {}, _bare(new), of_kind(kind))
-    changed = without(changed, _STRIPPED)
     identity = (manager, "Update", version, subresource)
     owners = take_away(read(entries), identity, changed, removed)
     mine = next((owner for owner in owners if owner.identity == identity), None)
@@ -153,12 +142,12 @@ def update(
 
 
 def _bare(obj: Object) -> Object:
-    """The object without its books, which are not compared."""
-    metadata = obj.get("metadata") or {}
-    if "managedFields" not in metadata:
-        return obj
-    bare = {key: value for key, value in metadata.items() if key != "managedFields"}
-    return {**obj, "metadata": bare}
+    """The object without what nobody owns."""
+    bare = {key: value for key, value in obj.items() if key not in _SERVERS_OWN}
+    metadata = obj.get("metadata")
+    if metadata:
+        bare["metadata"] = {k: v for k, v in metadata.items() if k not in _SERVERS_OWN_METADATA}
+    return bare
 
 
 def take_away(

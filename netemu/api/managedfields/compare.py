@@ -6,42 +6,35 @@ https://github.com/kubernetes-sigs/structured-merge-diff/blob/master/typed/compa
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
 from netemu.api.managedfields.sets import FieldSet, union
 from netemu.api.schema.node import KEY_DEFAULTS, OPEN, Node
 
-ALWAYS_THERE = frozenset(
-    (
-        ("CronJobSpec", "jobTemplate"),
-        ("CustomResourceDefinitionSpec", "names"),
-        ("DaemonSetSpec", "template"),
-        ("DaemonSetSpec", "updateStrategy"),
-        ("DeploymentSpec", "strategy"),
-        ("DeploymentSpec", "template"),
-        ("Event", "source"),
-        ("HorizontalPodAutoscalerSpec", "scaleTargetRef"),
-        ("IngressStatus", "loadBalancer"),
-        ("JobSpec", "template"),
-        ("JobTemplateSpec", "metadata"),
-        ("JobTemplateSpec", "spec"),
-        ("NetworkPolicySpec", "podSelector"),
-        ("NodeDaemonEndpoints", "kubeletEndpoint"),
-        ("NodeStatus", "daemonEndpoints"),
-        ("NodeStatus", "nodeInfo"),
-        ("PersistentVolumeClaimSpec", "resources"),
-        ("PodSpec", "containers"),
-        ("PodTemplate", "template"),
-        ("PodTemplateSpec", "metadata"),
-        ("PodTemplateSpec", "spec"),
-        ("ReplicaSetSpec", "template"),
-        ("ServiceStatus", "loadBalancer"),
-        ("StatefulSetSpec", "template"),
-        ("StatefulSetSpec", "updateStrategy"),
-    )
-)
-"""(Go struct, field) that are plain structs there: never absent, so nobody adds them."""
+ALWAYS_THERE: Mapping[str, Sequence[str]] = {
+    "CronJobSpec": ("jobTemplate",),
+    "CustomResourceDefinitionSpec": ("names",),
+    "DaemonSetSpec": ("template", "updateStrategy"),
+    "DeploymentSpec": ("strategy", "template"),
+    "Event": ("source",),
+    "HorizontalPodAutoscalerSpec": ("scaleTargetRef",),
+    "IngressStatus": ("loadBalancer",),
+    "JobSpec": ("template",),
+    "JobTemplateSpec": ("metadata", "spec"),
+    "NetworkPolicySpec": ("podSelector",),
+    "NodeDaemonEndpoints": ("kubeletEndpoint",),
+    "NodeStatus": ("daemonEndpoints", "nodeInfo"),
+    "PersistentVolumeClaimSpec": ("resources",),
+    "PodSpec": ("containers",),
+    "PodTemplate": ("template",),
+    "PodTemplateSpec": ("metadata", "spec"),
+    "ReplicaSetSpec": ("template",),
+    "ServiceStatus": ("loadBalancer",),
+    "StatefulSetSpec": ("template", "updateStrategy"),
+}
+"""Go struct → its fields that are plain structs there: never absent, so nobody adds them."""
 _ROOT = ("metadata", "spec", "status")
 
 
@@ -148,21 +141,32 @@ def _compare_maps(
 ) -> tuple[FieldSet, FieldSet]:
     changed: FieldSet = {}
     removed: FieldSet = {}
+    always = _always_there(node, root)
+    struct = node.shape == "struct"
+    fields, other = (node.fields, OPEN) if struct else ({}, field_node(node, ""))
     for key, value in new.items():
         before = old.get(key)
         if before is None:
-            field = field_node(node, key)
-            if (root and key in _ROOT) or (node.type_name, key) in ALWAYS_THERE:
+            if value is None:
+                continue
+            if key in always:
                 if value:
-                    _enter(changed, key, value, field)
-            elif value is not None:
-                changed["f:" + key] = added(value, field)
+                    _enter(changed, key, value, fields.get(key, other))
+            elif value.__class__ is dict or value.__class__ is list:
+                changed["f:" + key] = added(value, fields.get(key, other))
+            else:
+                changed["f:" + key] = {}
         elif before != value:
-            _descend(changed, removed, "f:" + key, before, value, field_node(node, key))
+            _descend(changed, removed, "f:" + key, before, value, fields.get(key, other))
     for key, value in old.items():
         if value is not None and new.get(key) is None:
-            removed["f:" + key] = added(value, field_node(node, key))
+            removed["f:" + key] = added(value, fields.get(key, other))
     return changed, removed
+
+
+def _always_there(node: Node, root: bool) -> Sequence[str]:
+    always = ALWAYS_THERE.get(node.type_name, ())
+    return (*_ROOT, *always) if root else always
 
 
 def _enter(changed: FieldSet, key: str, value: Any, field: Node) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from netemu.api.kind import CREATE_ONLY, Kind
-from netemu.api.metrics import METRICS
+from netemu.api.metrics import GROUP as METRICS
 from netemu.apiserver.http import lists, objects, subresources, watches
 from netemu.apiserver.http.call import Call, Request, failure
 from netemu.apiserver.http.compression import compressed
@@ -105,7 +105,7 @@ class Handler:
             raise not_allowed()
         if not info.subresource and info.verb not in kind.verbs:
             raise not_allowed()
-        return read_metrics if kind in METRICS else verb
+        return read_metrics if kind.group == METRICS else verb
 
 
 def _explained(request: Request, error: Exception) -> ApiError:

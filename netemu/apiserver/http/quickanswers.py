@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from multidict import CIMultiDict
 
 from netemu.api.kind import Kind
-from netemu.api.metrics import METRICS
+from netemu.api.metrics import GROUP as METRICS
 from netemu.apiserver.auth.gate import attributes_of
 from netemu.apiserver.http.negotiation import OBJECT, form_of
 from netemu.apiserver.http.render import wire
@@ -77,7 +77,7 @@ class QuickAnswers:
         if info.name != "x" or info.subresource or info.verb != "get":
             return None
         kind = self._server.registry.find(info.group, info.version, info.plural)
-        if kind is None or "get" not in kind.verbs or kind in METRICS:
+        if kind is None or "get" not in kind.verbs or kind.group == METRICS:
             return None
         if kind.plural == "namespaces":
             return kind, replace(info, namespace="")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from urllib.parse import unquote
 
 _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH": "patch"}
@@ -59,6 +60,11 @@ def origin_form(target: str) -> str:
 
 def parse(method: str, raw_path: str, query: Mapping[str, str]) -> RequestInfo:
     """`raw_path` as the request line has it, percent-encoded and without the query."""
+    return _parsed(method, raw_path, is_true(query, "watch"))
+
+
+@lru_cache(maxsize=1024)
+def _parsed(method: str, raw_path: str, asks_to_watch: bool) -> RequestInfo:
     parts = [part for part in raw_path.split("/") if part]
     if "%" in raw_path:
         parts = [unquote(part) for part in parts]
@@ -79,7 +85,7 @@ def parse(method: str, raw_path: str, query: Mapping[str, str]) -> RequestInfo:
     plural, *more = rest
     name = more[0] if more else ""
     if not name:
-        verb = _collection_verb(method, verb, watch or is_true(query, "watch"))
+        verb = _collection_verb(method, verb, watch or asks_to_watch)
     elif watch:
         verb = "watch"
     elif method == "DELETE":
