@@ -1,10 +1,10 @@
 """The durable store: SQLite in WAL mode, one commit for all that is waiting.
 
 A write is accepted and numbered in the loop's thread (`index`), committed (`writer`), and only then
-delivered to watches and acknowledged. A write that is alone is committed on the spot; while the
-writer's thread commits, the next ones gather, so under load a commit carries many. A crash of this
-process loses no acknowledged write; a power cut may lose the last commits unless `fsync` is set
-(PRAGMA synchronous).
+delivered to watches and acknowledged. A write that is alone is committed on the spot; those of one
+turn of the loop share a commit, and those that come while the writer's thread is at work. A crash
+of this process loses no acknowledged write; a power cut may lose the last commits unless `fsync` is
+set (PRAGMA synchronous).
 https://www.sqlite.org/wal.html
 """
 
@@ -106,6 +106,7 @@ class SqliteStore:
 
     async def close(self) -> None:
         """Commit what is waiting and close the file."""
+        self._writer.flush()
         await asyncio.to_thread(self._writer.stop)
         await asyncio.sleep(0)  # let the last commits be delivered
         self._reader.close()

@@ -2,8 +2,9 @@
 
 Handing a write to a thread and hearing of its commit costs several times the commit, which without
 `fsync` is a few writes to the kernel's memory. So the first write of a turn of the loop is
-committed in place. What comes with it in the same turn, or while the thread is at work, gathers for
-the thread, which commits all that waits at once. Only the thread waits for disks: it alone makes
+committed in place, and what comes with it in the same turn by one commit at the beginning of the
+next, before those who watch have run. Many or large writes are the thread's, and what comes while
+it is at work: it commits all that waits at once. Only the thread waits for disks: it alone makes
 checkpoints, and does odd jobs between two commits.
 https://www.sqlite.org/wal.html
 """
@@ -26,8 +27,9 @@ log = logging.getLogger(__name__)
 Waiting = tuple[Change, "asyncio.Future[None]"]
 Job = Callable[[sqlite3.Connection], Any]
 
-_SMALL = 16 * 1024
-"""Larger values are the thread's: the loop has other things to do."""
+_FEW = 32
+_SMALL = 32 * 1024
+"""More changes, or more bytes, are the thread's: the loop has other things to do."""
 _CHECKPOINT_PAGES = 1000
 """In the log, about; it is SQLite's own measure. Whoever has the loop's thread cannot use SQLite's
 automatic checkpoints: they come with any commit."""
@@ -62,7 +64,8 @@ class Writer:
         self._in_place = in_place
         self._logged_bytes = log_bytes  # since the last checkpoint, as is the next
         self._logged_rows = -db.total_changes
-        self._turn_taken = False
+        self._turn_taken = False  # there was a commit in place
+        self._gathered: list[Waiting] = []  # what came after it in the same turn
         self._behind = 0  # changes that were submitted and are not delivered yet
         self._owned = threading.Lock()  # held by whoever uses the connection
         self._wake = threading.Event()
@@ -85,27 +88,50 @@ class Writer:
 
         sqlite3.Error when it failed. Nobody is told of it but the mark.
         """
-        if not self._in_place or self._turn_taken or self._behind:
+        if not self._in_place or self._turn_taken or self._behind or not self._here([change]):
             return False
-        if len(change.value or b"") > _SMALL or self._checkpoint_due():
+        self._turn_taken = True
+        self._loop.call_soon(self.flush)
+        return True
+
+    def submit(self, change: Change, future: asyncio.Future[None]) -> None:
+        """Commit it soon, after all that came before."""
+        if self._turn_taken:
+            self._gathered.append((change, future))
+        else:
+            self._hand_over([(change, future)])
+
+    def flush(self) -> None:
+        """The turn is over: commit what it brought."""
+        gathered, self._gathered = self._gathered, []
+        self._turn_taken = False
+        if not gathered:
+            return
+        try:
+            done = self._here([change for change, _ in gathered])
+        except sqlite3.Error as error:
+            self._failed(gathered, error)
+            return
+        if done:
+            self._committed(gathered)
+        else:
+            self._hand_over(gathered)
+
+    def _here(self, changes: list[Change]) -> bool:
+        """Commit in place, unless that would keep the loop: there is much, or somebody at work."""
+        if len(changes) > _FEW or _size(changes) > _SMALL or self._checkpoint_due():
             return False
         if not self._owned.acquire(blocking=False):
             return False
         try:
-            self._insert([change])
+            self._insert(changes)
         finally:
             self._owned.release()
-        self._turn_taken = True
-        self._loop.call_soon(self._next_turn)
         return True
 
-    def _next_turn(self) -> None:
-        self._turn_taken = False
-
-    def submit(self, change: Change, future: asyncio.Future[None]) -> None:
-        """Let the thread commit it."""
-        self._behind += 1
-        self._waiting.append((change, future))
+    def _hand_over(self, changes: list[Waiting]) -> None:
+        self._behind += len(changes)
+        self._waiting.extend(changes)
         if not self._wake.is_set():  # setting it again would take its lock for nothing
             self._wake.set()
 
@@ -148,7 +174,7 @@ class Writer:
     def _insert(self, changes: list[Change]) -> None:
         schema.insert(self._db, changes)
         self._mark(changes[-1].revision)
-        self._logged_bytes += sum(len(change.value or b"") for change in changes)
+        self._logged_bytes += _size(changes)
 
     def _checkpoint_due(self) -> bool:
         rows = self._db.total_changes + self._logged_rows
@@ -182,6 +208,10 @@ class Writer:
                 self._loop.call_soon_threadsafe(_fail, future, error)
             else:
                 self._loop.call_soon_threadsafe(_finish, future, result)
+
+
+def _size(changes: list[Change]) -> int:
+    return sum(len(change.value or b"") for change in changes)
 
 
 def _finish(future: asyncio.Future[Any], result: Any) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from netemu.store.protocol import StoreError
+from netemu.store.protocol import StoreError, Txn
 from netemu.store.sqlite import SqliteStore
 
 
@@ -54,6 +54,43 @@ async def test_a_write_that_is_alone_is_there_without_a_turn_of_the_loop(tmp_pat
         store.txn("/a", 0, b"1").send(None)
     assert done.value.value.revision == 2 and seen == [2]
     assert [row.value for row in (await store.range("/")).rows] == [b"1"]
+    await store.close()
+
+
+async def test_writes_of_one_turn_share_a_commit(tmp_path: Path):
+    store = await opened(tmp_path / "s.db")
+    commits: list[list[int]] = []
+    store.watch("/", lambda events: commits.append([event.revision for event in events]))
+    await asyncio.gather(*(store.txn(f"/{i}", 0, b"x") for i in range(10)))
+    assert commits == [[2], list(range(3, 12))]
+    await store.close()
+
+
+async def test_what_was_accepted_is_committed_when_the_store_closes(tmp_path: Path):
+    store = await opened(tmp_path / "s.db")
+    async with asyncio.TaskGroup() as group:
+        for i in range(3):
+            group.create_task(store.txn(f"/{i}", 0, b"x"))
+        await asyncio.sleep(0)  # the first is committed, the others wait for the turn's end
+        await store.close()
+    store = await opened(tmp_path / "s.db")
+    assert [row.key for row in (await store.range("/")).rows] == ["/0", "/1", "/2"]
+    await store.close()
+
+
+async def test_a_full_disk_fails_all_writes_of_a_commit(tmp_path: Path):
+    store = await opened(tmp_path / "s.db")
+    await store.txn("/a", 0, b"1")
+    await asyncio.sleep(0)
+    pages = store._db.execute("PRAGMA page_count").fetchone()[0]
+    store._db.execute(f"PRAGMA max_page_count={pages + 3}")
+    writes = (store.txn(f"/big{i}", 0, b"x" * 4000) for i in range(8))
+    first, *others = await asyncio.gather(*writes, return_exceptions=True)
+    assert isinstance(first, Txn) and first.revision == store.revision == 3
+    assert all(isinstance(other, StoreError) for other in others)
+    store._db.execute("PRAGMA max_page_count=100000")
+    assert (await store.txn("/after", 0, b"1")).revision == 4
+    assert [event.revision for event in await store.history("/", 1)] == [2, 3, 4]
     await store.close()
 
 
