@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from aiohttp import web
@@ -29,8 +29,9 @@ log = logging.getLogger(__name__)
 
 Read = Callable[[str, CIMultiDict[str], "asyncio.Transport | None"], "bytes | None"]
 """(path, headers, transport) → the body to answer a GET with, or None to let aiohttp do it."""
-Write = Callable[[bytes, asyncio.Transport], "Coroutine[Any, Any, bytes] | None"]
-"""(what came, transport) → the whole answer when it is there, or None to let aiohttp do it."""
+Answer = Callable[[], Awaitable[bytes]]
+Write = Callable[[bytes, asyncio.Transport], "Answer | None"]
+"""(what came, transport) → what makes the whole answer, or None to let aiohttp do it."""
 
 
 class QuickProtocol(web.RequestHandler):
@@ -106,10 +107,10 @@ class QuickProtocol(web.RequestHandler):
         self._writing = self._loop.create_task(self._finish(answer))
         return True
 
-    async def _finish(self, answer: Coroutine[Any, Any, bytes]) -> None:
+    async def _finish(self, answer: Answer) -> None:
         """Send the answer to a write, then look at what came meanwhile."""
         try:
-            await self._send(await answer)
+            await self._send(await answer())
         except (TimeoutError, ConnectionError):
             self._abort()
         except Exception:

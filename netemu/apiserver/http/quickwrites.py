@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
-from typing import Any
+from collections.abc import Awaitable, Callable
+from functools import partial
 
 from netemu.apiserver.http import plainhttp
 from netemu.apiserver.http.call import Call, PlainRequest
@@ -25,8 +25,8 @@ class QuickWrites:
 
     def __call__(
         self, data: bytes, transport: asyncio.Transport
-    ) -> Coroutine[Any, Any, bytes] | None:
-        """What will be the answer to `data`; None when that is not one plain write."""
+    ) -> Callable[[], Awaitable[bytes]] | None:
+        """What makes the answer to `data`; None when that is not one plain write."""
         request = plainhttp.whole(data) if data.startswith(_METHODS) else None
         if request is None:
             return None
@@ -38,9 +38,11 @@ class QuickWrites:
         info = call.info
         if info.verb not in _VERBS or not info.is_resource:
             return None
-        return self._answered(call) if not info.subresource or info.subresource in PARTS else None
+        if info.subresource and info.subresource not in PARTS:
+            return None
+        return partial(self._answer, call)
 
-    async def _answered(self, call: Call) -> bytes:
+    async def _answer(self, call: Call) -> bytes:
         answer = await self._handler.answer(call)
         body = answer.body or b""
         assert isinstance(body, bytes), call.info
