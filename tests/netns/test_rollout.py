@@ -125,7 +125,12 @@ class Cluster:
         container = {"name": "c", "image": image, **more}
         patch = {"spec": {"template": {"spec": {"containers": [container]}}}}
         kind = "application/strategic-merge-patch+json"
-        await self.client.patch(DEPLOYMENTS, "web", "default", patch, content_type=kind)
+        patched = await self.client.patch(DEPLOYMENTS, "web", "default", patch, content_type=kind)
+        generation = patched["metadata"]["generation"]
+        # Until it is seen here, the old version looks rolled out.
+        await self.until(
+            lambda: self.web.objects["default/web"]["metadata"]["generation"] >= generation
+        )
 
     @asynccontextmanager
     async def fetching(self, address: str) -> AsyncIterator[None]:
