@@ -94,14 +94,14 @@ class IpvsBackend:
             self._apply_servers(observed, config.servers)
             wanted, held = set(config.addresses), self._kernel.addresses.held
             self._kernel.addresses.bind(wanted - held, held - wanted)
+            self._entries, self._bound = Counter(), Counter()
+            self._filled, self._shut_out = Counter(), Counter()
+            for ones in compiled.values():
+                self._count(ones, 1)
 
         await _all_of(filters(), asyncio.to_thread(servers))
         self._servers = dict(config.servers)
         self._rules = config.tables
-        self._entries, self._bound = Counter(), Counter()
-        self._filled, self._shut_out = Counter(), Counter()
-        for ones in compiled.values():
-            self._count(ones, 1)
 
     @property
     def _kernel(self) -> _Kernel:
