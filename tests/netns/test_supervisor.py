@@ -34,6 +34,15 @@ async def until(condition: Callable[[], object]) -> None:
             await asyncio.sleep(0.005)
 
 
+def held(pid: int) -> set[str]:
+    """What a process has open; what it closes meanwhile is left out."""
+    found = set()
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            found.add(os.readlink(descriptor))
+    return found
+
+
 class Node:
     """A supervisor, a client of it, and the events so far."""
 
@@ -211,27 +220,31 @@ async def test_a_command_for_one_that_ended_unheard_is_refused_and_leaves_nothin
 ) -> None:
     await node.pod("u1")
     await node.start("c1", "sleep", "1000")
-    descriptors = Path(f"/proc/{node.pid}/fd")
-    before = len(list(descriptors.iterdir()))
+    before = held(node.pid)
     event = await node.start("c2", "cat", stdin=True)
     null = os.open("/dev/null", os.O_RDWR)
     entry = await node.client.attach("c2", null, null, once=True)
     os.close(null)
+    # What it gave away it closes only afterwards: this answer comes after that.
+    assert await node.run("c1", "exit 0") == (0, "")
     stat = Path(f"/proc/{node.pid}/root/proc/{event['container']['pid']}/stat")
-    os.kill(node.pid, signal.SIGSTOP)
-    os.close(entry)
-    await until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z")
 
     async def refused() -> None:
         with pytest.raises(DataplaneError, match="container is not running"):
             await node.client.start_exec("c2", {"argv": ["true"]}, [0, 1, 2])
 
-    async with asyncio.TaskGroup() as group:
-        spawn(group, refused(), name="exec")
-        await asyncio.sleep(0)  # it is sent
+    os.kill(node.pid, signal.SIGSTOP)
+    try:
+        os.close(entry)
+        await until(lambda: stat.read_text().rpartition(")")[2].split()[0] == "Z")
+        async with asyncio.TaskGroup() as group:
+            spawn(group, refused(), name="exec")
+            await asyncio.sleep(0)  # it is sent
+            os.kill(node.pid, signal.SIGCONT)
+    finally:
         os.kill(node.pid, signal.SIGCONT)
     assert (await node.event())["event"] == "exited"
-    assert len(list(descriptors.iterdir())) == before
+    await until(lambda: held(node.pid) <= before)
     assert await node.run("c1", "exit 3") == (3, "")
 
 
