@@ -1,6 +1,8 @@
 """Mininet's single,N with a Linux bridge; run by bench_mininet with the distribution's Python.
 
-Prints one JSON object: seconds to build and start, to stop, and whether the last host was reached.
+Usage: mininet_single HOSTS STARTED, where STARTED is CLOCK_MONOTONIC when the command was started:
+netemu's commands are timed with their start, too. Prints one JSON object: seconds until the network
+was up, of these to build and start it, to stop it, and whether the last host was reached.
 """
 
 import json
@@ -14,8 +16,8 @@ from mininet.nodelib import LinuxBridge
 from mininet.topo import SingleSwitchTopo
 
 setLogLevel("error")
-hosts = int(sys.argv[1])
-start = time.perf_counter()
+hosts, started = int(sys.argv[1]), float(sys.argv[2])
+build = time.monotonic()
 net = Mininet(
     topo=SingleSwitchTopo(hosts),
     switch=LinuxBridge,
@@ -24,8 +26,9 @@ net = Mininet(
     waitConnected=False,
 )
 net.start()
-up = time.perf_counter() - start
+up = time.monotonic()
 answer = net.hosts[0].cmd(f"ping -c1 -W2 {net.hosts[-1].IP()}")
-start = time.perf_counter()
+stop = time.monotonic()
 net.stop()
-print(json.dumps({"up": up, "down": time.perf_counter() - start, "ping": "1 received" in answer}))
+figures = {"up": up - started, "build": up - build, "down": time.monotonic() - stop}
+print(json.dumps({**figures, "ping": "1 received" in answer}))
