@@ -22,9 +22,11 @@ from netemu.node import capabilities, netns, netns_directory
 
 _required = {name for name in os.environ.get("NETEMU_REQUIRE", "").split(",") if name}
 _ran: list[str] = []
+_failed: set[str] = set()
 _left_behind: list[str] = []
 LEFT_BEHIND = 10
-"""Exit status where a test's end failed: what was left behind gets no second try in CI."""
+"""Exit status where the end of a test that passed failed: what was left behind gets no second try
+in CI. A test that failed may leave something: it is tried again as a whole."""
 _HERE = str(Path(__file__).parent)
 _RUN = Path("/run/netemu")
 
@@ -58,7 +60,9 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     if report.when == "call" and report.nodeid.startswith("tests/netns") and not report.skipped:
         _ran.append(report.nodeid)
-    if report.when == "teardown" and report.failed:
+    if report.failed and report.when != "teardown":
+        _failed.add(report.nodeid)
+    elif report.failed and report.nodeid not in _failed:
         _left_behind.append(report.nodeid)
 
 
