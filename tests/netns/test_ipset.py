@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
 from netemu.errors import DataplaneError
 from netemu.netstate import ipset
 from netemu.netstate.ipset import Command, SetValue
-from netemu.node import netns, netns_directory
+from netemu.node import netns
 from netemu.node.ipset import IpsetSocket
 
 pytestmark = pytest.mark.needs("ipset")
-RUN = Path("/run/netemu")
-NAME = "ipsettest"
 
 
 def of(name: str, kind: str, *entries: str, family: int = 4) -> SetValue:
@@ -35,17 +32,6 @@ WANTED = {
         of("ipn6", "hash:ip,port,net", "fd00::1,udp:53,fd01::/64", family=6),
     )
 }
-
-
-@pytest.fixture
-def path() -> Iterator[str]:
-    with netns_directory.machine_lock(RUN):
-        netns_directory.prepare(RUN)
-    netns.create(NAME).close()
-    yield netns.path_of(NAME)
-    netns.delete(netns.path_of(NAME))
-    with netns_directory.machine_lock(RUN):
-        netns_directory.give_back(RUN)
 
 
 @pytest.fixture

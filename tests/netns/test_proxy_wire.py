@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from netemu.netstate.nftables import render
 from netemu.netstate.nfwire import encode_table
-from netemu.node import netns, netns_directory
+from netemu.node import netns
 from netemu.node.nfsocket import NfSocket
 from netemu.node.proxyfamily import FamilyProxy
 from netemu.node.proxymodes import open_backend
@@ -21,19 +19,6 @@ from netemu.proxy.model import Endpoint, Family, NodeView, ServicePort
 from netemu.proxy.nftables import compile_nftables
 
 pytestmark = pytest.mark.needs("nftables", "iptables")
-RUN = Path("/run/netemu")
-NAME = "wiretest"
-
-
-@pytest.fixture
-def path() -> Iterator[str]:
-    with netns_directory.machine_lock(RUN):
-        netns_directory.prepare(RUN)
-    netns.create(NAME).close()
-    yield netns.path_of(NAME)
-    netns.delete(netns.path_of(NAME))
-    with netns_directory.machine_lock(RUN):
-        netns_directory.give_back(RUN)
 
 
 def view(family: Family) -> NodeView:
