@@ -45,6 +45,23 @@ def _identity(virtual: Virtual) -> bytes:
     return _IDENTITY.pack(6, 1, family, 6, 2, number, 20, 3, address, 6, 4, port)
 
 
+Request = tuple[int, Virtual, Server | None, Real | None]
+"""(command, virtual server, how it balances, real server)."""
+
+_HEADER = struct.Struct("=IHHIIBBH")
+_NLM_F_REQUEST = 1
+
+
+def encode_request(family: int, request: Request) -> bytes:
+    """The whole message; `family` is the number that this kernel has given to IPVS."""
+    command, virtual, server, real = request
+    body = encode_virtual(virtual, server)
+    if real is not None:
+        body += encode_real(real, whole=command != DEL_DEST)
+    size = _HEADER.size + len(body)
+    return _HEADER.pack(size, family, _NLM_F_REQUEST, 0, 0, command, 1, 0) + body
+
+
 def encode_virtual(virtual: Virtual, server: Server | None = None) -> bytes:
     """The service attribute; with `server` also how it balances."""
     if server is None:

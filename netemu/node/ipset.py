@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 from netemu.errors import DataplaneError
 from netemu.netstate import ipsetwire
@@ -30,7 +30,7 @@ class IpsetSocket:
     def __init__(self, path: str) -> None:
         self._node = os.path.basename(path)
         raw = netns.socket_in(path, socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_NETFILTER)
-        self._netlink = NetlinkSocket(self._node, raw)
+        self._netlink = NetlinkSocket(self._node, raw, what="ipset request")
 
     def close(self) -> None:
         self._netlink.close()
@@ -46,6 +46,10 @@ class IpsetSocket:
         """
         for refusal in self.send([self._encode(command, owner) for command in commands]):
             raise self._error(commands[refusal.message], refusal, owner)
+
+    def takes(self, blobs: Iterable[bytes]) -> bool:
+        """Send messages, several in one; whether the kernel took all."""
+        return self._netlink.takes(blobs)
 
     def send(self, messages: Sequence[bytes]) -> list[Refusal]:
         """`apply` for commands that are encoded already; what the kernel refused."""

@@ -173,6 +173,9 @@ class IptablesBackend:
         ordered = (one for key in sorted(self._compiled) for one in self._compiled[key])
         return layout.shared_chains(ordered, node)
 
+    async def settle(self) -> None:
+        """Nothing: the rules were compiled one by one."""
+
     async def update(self, services: Services, changes: Sequence[Change], node: NodeView) -> None:
         if len(self._compiled) > _INLINE:
             restore, top = await asyncio.to_thread(self._plan, changes, node)

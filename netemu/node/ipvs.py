@@ -1,37 +1,40 @@
 """IPVS mode in a node's kernel: ipsets, a fixed set of iptables rules, kube-ipvs0, virtual servers.
 
-A change of endpoints is a few netlink messages over sockets that stay open. A TCP server that goes
-while it has connections gets weight 0 first and is removed once they have ended; UDP and SCTP
-servers go at once.
-https://github.com/kubernetes/kubernetes/blob/release-1.33/pkg/proxy/ipvs/graceful_termination.go
+A change of endpoints is a few netlink messages over sockets that stay open. A full sync of a kernel
+that holds nothing yet sends what was encoded in bulk; any other one compares and sends the rest.
+https://github.com/kubernetes/kubernetes/blob/release-1.33/pkg/proxy/ipvs/README.md
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections import Counter
-from collections.abc import Awaitable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from netemu.errors import DataplaneError
 from netemu.netstate import ipset
 from netemu.netstate import ipvswire as wire
-from netemu.netstate.ipset import Command
-from netemu.netstate.iptables import Restore, missing_jumps
-from netemu.netstate.ipvs import Real, Server, Servers, Virtual, diff
+from netemu.netstate.ipset import SetValue
+from netemu.netstate.iptables import Jump, Restore, Tables, missing_jumps
+from netemu.netstate.ipvs import Servers
+from netemu.netstate.ipvswire import Request
 from netemu.node import netns
 from netemu.node.ipset import IpsetSocket
 from netemu.node.iptables import IptablesTool, clean_iptables
-from netemu.node.ipvssocket import GONE, IpvsSocket, Request
+from netemu.node.ipvsservers import VirtualServers
+from netemu.node.ipvssocket import GONE, IpvsSocket
 from netemu.node.placeholders import Placeholders
 from netemu.node.proxybackend import Change, Services, in_order
 from netemu.proxy import ipvs as layout
+from netemu.proxy.ipvsbooks import Books
+from netemu.proxy.ipvsfill import encode_ipvs
+from netemu.proxy.ipvsrules import CHAINS, JUMPS, rules_of
+from netemu.proxy.ipvssets import SETS, set_name
 from netemu.proxy.model import NodeView
 
-_EEXIST = 17
 _SYSCTLS = {
     "ipv4/vs/conntrack": "1",
     "ipv4/vs/expire_nodest_conn": "1",
@@ -47,6 +50,7 @@ class _Kernel:
 
     def __init__(self, path: str, family: int) -> None:
         self.ipvs = IpvsSocket(path)
+        self.servers = VirtualServers(self.ipvs)
         self.ipset = IpsetSocket(path)
         self.addresses = Placeholders(path, layout.DEVICE, family)
 
@@ -56,6 +60,21 @@ class _Kernel:
         self.addresses.close()
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """A full sync: the rules, and what they and the packets need, each with a socket of its own."""
+
+    tables: Tables
+    sets: Callable[[], None]
+    """Before the rules, which look into them."""
+    servers: Callable[[], None]
+    addresses: Callable[[], None]
+
+
+class _Refused(Exception):
+    """Something in a bulk was; what, comparing will tell."""
+
+
 class IpvsBackend:
     """IPVS mode on one node, one family."""
 
@@ -63,45 +82,84 @@ class IpvsBackend:
         self._path, self._family = path, family
         self._iptables = IptablesTool(path, family, lock_file)
         self._opened: _Kernel | None = None
-        self._compiled: dict[str, list[layout.ServiceIpvs]] = {}
-        self._servers: dict[Virtual, Server] = {}
-        self._entries: Counter[tuple[str, str]] = Counter()
-        self._filled: Counter[str] = Counter()
-        """Entries by set."""
-        self._bound: Counter[str] = Counter()
-        self._shut_out: Counter[tuple[str, str, int]] = Counter()
-        self._rules: object = None
-        self._draining: set[tuple[Virtual, Real]] = set()
-        """Servers with weight 0 that still have connections."""
+        self._base: Services = {}
+        self._node: NodeView | None = None
+        """Of the last full sync, until the books of changes are made."""
+        self._books: Books | None = None
+        self._rules: Tables | None = None
 
     # --- full -------------------------------------------------------------------------------
 
     async def replace(self, services: Services, node: NodeView) -> None:
-        """Sets come before the rules that look into them; servers while iptables works."""
-        compiling = asyncio.to_thread(_compile, services, node)
-        (compiled, config), _, saved = await _all_of(
-            compiling, asyncio.to_thread(self._prepare), self._iptables.save()
-        )
-        rules = Restore(tables=config.tables, inserts=missing_jumps(saved, layout.JUMPS))
-        self._compiled = compiled
+        self._base, self._node, self._books = dict(services), node, None
+        plan = await asyncio.to_thread(self._plan_fill, services, node)
+        if plan is not None:
+            with contextlib.suppress(_Refused):
+                # No rule of ours can stand without the sets that it looks into.
+                await self._carry_out(plan, JUMPS)
+                return
+        compare = asyncio.to_thread(self._compare, services, node)
+        plan, saved = await _all_of(compare, self._iptables.save())
+        await self._carry_out(plan, missing_jumps(saved, JUMPS))
+
+    def _prepare(self) -> bool:
+        """Whether the kernel holds nothing of ours yet."""
+        if self._opened is None:
+            self._opened = _Kernel(self._path, self._family)
+            netns.call_in(self._path, _write_sysctls)
+        kernel = self._opened
+        kernel.addresses.prepare()
+        return not (kernel.addresses.held or self._observe_sets() or self._observe_virtuals())
+
+    async def _carry_out(self, plan: _Plan, jumps: Sequence[Jump]) -> None:
+        rules = Restore(tables=plan.tables, inserts=jumps)
 
         async def filters() -> None:
-            await asyncio.to_thread(self._replace_sets, config)
+            await asyncio.to_thread(plan.sets)
             await self._iptables.restore(rules.render())
 
-        def servers() -> None:
-            observed = self._kernel.ipvs.observe_servers(self._family)
-            self._apply_servers(observed, config.servers)
-            wanted, held = set(config.addresses), self._kernel.addresses.held
-            self._kernel.addresses.bind(wanted - held, held - wanted)
-            self._entries, self._bound = Counter(), Counter()
-            self._filled, self._shut_out = Counter(), Counter()
-            for ones in compiled.values():
-                self._count(ones, 1)
+        await _all_of(filters(), asyncio.to_thread(plan.servers), asyncio.to_thread(plan.addresses))
+        self._rules = plan.tables
 
-        await _all_of(filters(), asyncio.to_thread(servers))
-        self._servers = dict(config.servers)
-        self._rules = config.tables
+    def _plan_fill(self, services: Services, node: NodeView) -> _Plan | None:
+        """For a kernel that holds nothing of ours yet; None when it does, or for what cannot be
+        encoded: comparing will name it."""
+        if not self._prepare():
+            return None
+        kernel = self._kernel
+        kernel.servers = VirtualServers(kernel.ipvs)  # nothing drains in an empty kernel
+        try:
+            fill = encode_ipvs(services, node, kernel.ipvs.family)
+        except (ValueError, OverflowError, KeyError):
+            return None
+
+        def all_taken(taken: bool) -> None:
+            if not taken:
+                raise _Refused
+
+        return _Plan(
+            rules_of(fill.filled, fill.shut_out, node),
+            lambda: all_taken(kernel.ipset.takes(fill.sets)),
+            lambda: all_taken(kernel.ipvs.takes(fill.servers)),
+            lambda: kernel.addresses.bind(fill.addresses, ()),
+        )
+
+    def _compare(self, services: Services, node: NodeView) -> _Plan:
+        kernel, books = self._kernel, Books(services, node)
+        config, self._books = books.config(), books
+
+        def sets() -> None:
+            commands = ipset.diff(kernel.ipset.observe_sets(), config.sets)
+            kernel.ipset.apply(commands, books.owner)
+
+        def servers() -> None:
+            kernel.servers.change(kernel.ipvs.observe_servers(self._family), config.servers)
+
+        def addresses() -> None:
+            wanted, held = set(config.addresses), kernel.addresses.held
+            kernel.addresses.bind(wanted - held, held - wanted)
+
+        return _Plan(config.tables, sets, servers, addresses)
 
     @property
     def _kernel(self) -> _Kernel:
@@ -109,136 +167,34 @@ class IpvsBackend:
             raise DataplaneError(self._path, "change rules", stderr="no full sync yet")
         return self._opened
 
-    def _prepare(self) -> None:
-        if self._opened is None:
-            self._opened = _Kernel(self._path, self._family)
-            netns.call_in(self._path, _write_sysctls)
-        self._opened.addresses.prepare()
-
-    def _replace_sets(self, config: layout.IpvsConfig) -> None:
-        self._apply_sets(ipset.diff(self._kernel.ipset.observe_sets(), config.sets))
-
-    def _apply_sets(self, commands: Sequence[Command]) -> None:
-        self._kernel.ipset.apply(commands, self._owner)
-
-    def _owner(self, command: Command) -> str:
-        """The Service that an entry is there for."""
-        for key, ones in self._compiled.items():
-            for name, entry in _entries(ones):
-                if entry == command.entry and command.name == layout.set_name(name, self._family):
-                    return f"Service {key}"
-        return ""
-
-    def _apply_servers(self, old: Servers, new: Servers) -> None:
-        changes = diff(old, new)
-        requests: list[Request] = [
-            (wire.NEW_SERVICE, virtual, new[virtual], None) for virtual in changes.added
-        ]
-        requests += [(wire.SET_SERVICE, virtual, new[virtual], None) for virtual in changes.updated]
-        returning = []
-        if self._draining:
-            returning = [pair for pair in changes.added_reals if self._is_draining(*pair)]
-        requests += [(wire.DEL_DEST, virtual, None, real) for virtual, real in returning]
-        self._draining -= {(v, Real(r.address, r.port, 0)) for v, r in returning}
-        self._kernel.ipvs.apply_requests(requests, ignore=GONE)
-        requests = [(wire.NEW_DEST, virtual, None, real) for virtual, real in changes.added_reals]
-        self._kernel.ipvs.apply_requests(requests, ignore=(_EEXIST,))
-        requests = [(wire.SET_DEST, virtual, None, real) for virtual, real in changes.updated_reals]
-        requests += [(wire.DEL_SERVICE, virtual, None, None) for virtual in changes.removed]
-        self._kernel.ipvs.apply_requests(requests, ignore=GONE)
-        self._draining = {(v, r) for v, r in self._draining if v not in set(changes.removed)}
-        self._remove(changes.removed_reals)
-
-    def _is_draining(self, virtual: Virtual, real: Real) -> bool:
-        return (virtual, Real(real.address, real.port, 0)) in self._draining
-
-    def _remove(self, removed: Iterable[tuple[Virtual, Real]]) -> None:
-        """Delete real servers; those of TCP with connections only stop getting new ones."""
-        for virtual, real in removed:
-            if virtual.protocol == "tcp" and self._has_connections(virtual, real):
-                quiet = Real(real.address, real.port, 0)
-                self._kernel.ipvs.apply_requests(
-                    [(wire.SET_DEST, virtual, None, quiet)], ignore=GONE
-                )
-                self._draining.add((virtual, quiet))
-            else:
-                self._kernel.ipvs.apply_requests(
-                    [(wire.DEL_DEST, virtual, None, real)], ignore=GONE
-                )
-
-    def _has_connections(self, virtual: Virtual, real: Real) -> bool:
-        for found, counts in self._kernel.ipvs.observe_connections(virtual).items():
-            if (found.address, found.port) == (real.address, real.port):
-                return counts.active + counts.inactive > 0
-        return False
-
     # --- incremental ------------------------------------------------------------------------
 
-    def _count(self, compiled: Iterable[layout.ServiceIpvs], by: int) -> None:
-        for one in compiled:
-            for name, entries in one.entries.items():
-                self._filled[name] += by * len(entries)
-                for entry in entries:
-                    self._entries[name, entry] += by
-            for address in one.addresses:
-                self._bound[address] += by
-            for where in one.no_node_access:
-                self._shut_out[where] += by
+    async def settle(self) -> None:
+        if self._books is None and self._node is not None:
+            await asyncio.to_thread(self._ready)
+
+    def _ready(self) -> Books:
+        """Made after the full sync, which must not wait for it."""
+        if self._books is None:
+            if self._node is None:
+                raise DataplaneError(self._path, "change rules", stderr="no full sync yet")
+            self._books = Books(self._base, self._node)
+            self._base = {}
+        return self._books
 
     async def update(self, services: Services, changes: Sequence[Change], node: NodeView) -> None:
-        bound = self._kernel.addresses.held
-        old: dict[Virtual, Server] = {}
-        new: dict[Virtual, Server] = {}
-        touched: set[tuple[str, str]] = set()
-        addresses: set[str] = set()
-        before = set()
-        for change in changes:
-            gone = self._compiled.pop(change.key, [])
-            fresh = [layout.compile_service(s, node) for s in change.new]
-            if fresh:
-                self._compiled[change.key] = fresh
-            touched |= _entries(gone) | _entries(fresh)
-            addresses |= {address for one in (*gone, *fresh) for address in one.addresses}
-            before |= {key for key in _entries(gone) if self._entries[key] > 0}
-            self._count(gone, -1)
-            self._count(fresh, 1)
-            for one in gone:
-                old.update({v: self._servers[v] for v in one.servers if v in self._servers})
-            for one in fresh:
-                new.update(one.servers)
-        added = {a for a in addresses if self._bound[a] > 0} - bound
-        added -= {*node.addresses, node.address}
-        left = {a for a in addresses if self._bound[a] <= 0} & bound
-        commands = self._set_changes(touched, before)
+        kernel = self._kernel
 
-        def kernel() -> None:
-            self._apply_servers(old, new)
-            if added or left:
-                self._kernel.addresses.bind(added, left)
-            self._apply_sets(commands)
+        def work() -> Tables:
+            books = self._ready()
+            step = books.change((change.key, change.new) for change in changes)
+            kernel.servers.change(step.old, step.new)
+            held = kernel.addresses.held
+            kernel.addresses.bind(step.wanted - held, step.unwanted & held)
+            kernel.ipset.apply(step.commands, books.owner)
+            return books.tables()
 
-        await asyncio.to_thread(kernel)
-        for virtual in old:
-            self._servers.pop(virtual, None)
-        self._servers.update(new)
-        await self._update_rules(node)
-
-    def _set_changes(
-        self, touched: set[tuple[str, str]], before: set[tuple[str, str]]
-    ) -> list[Command]:
-        commands = []
-        for name, entry in sorted(touched):
-            wanted = self._entries[name, entry] > 0
-            if not wanted:
-                del self._entries[name, entry]
-            if wanted != ((name, entry) in before):
-                commands.append(layout.entry_command(wanted, name, entry, self._family))
-        return commands
-
-    async def _update_rules(self, node: NodeView) -> None:
-        filled = [name for name, count in self._filled.items() if count > 0]
-        shut_out = [where for where, count in self._shut_out.items() if count > 0]
-        tables = layout.rules_of(filled, shut_out, node)
+        tables = await asyncio.to_thread(work)
         if tables != self._rules:
             await self._iptables.restore(Restore(tables=tables).render())
             self._rules = tables
@@ -247,34 +203,20 @@ class IpvsBackend:
 
     async def maintain(self) -> None:
         """Delete drained servers whose last connection has ended."""
-
-        def work() -> None:
-            for virtual, real in sorted(self._draining):
-                if not self._has_connections(virtual, real):
-                    self._kernel.ipvs.apply_requests(
-                        [(wire.DEL_DEST, virtual, None, real)], ignore=GONE
-                    )
-                    self._draining.discard((virtual, real))
-
-        if self._draining and self._opened is not None:
-            await asyncio.to_thread(work)
+        if self._opened is not None and self._opened.servers.drains:
+            await asyncio.to_thread(self._opened.servers.delete_drained)
 
     async def check(self, services: Services, node: NodeView) -> None:
         config = layout.compile_ipvs(in_order(services), node)
-        await asyncio.to_thread(self._try_sets, config)
+        await asyncio.to_thread(self._try_sets, config.sets)
         await self._iptables.restore(Restore(tables=config.tables).render(), test=True)
-        for virtual, server in config.servers.items():
-            self._kernel.ipvs.encode((wire.NEW_SERVICE, virtual, server, None))
-            for real in server.reals:
-                self._kernel.ipvs.encode((wire.NEW_DEST, virtual, None, real))
+        await asyncio.to_thread(self._kernel.servers.try_out, config.servers)
 
-    def _try_sets(self, config: layout.IpvsConfig) -> None:
+    def _try_sets(self, sets: Mapping[str, SetValue]) -> None:
         """Sets that the rules name must stand to judge these; entries are judged in others."""
         kernel = self._kernel.ipset
-        kernel.apply([ipset.create(value) for value in config.sets.values()])
-        named = (
-            (f"NETEMU-TRIAL-{self._family}-{n}", v) for n, v in enumerate(config.sets.values())
-        )
+        kernel.apply([ipset.create(value) for value in sets.values()])
+        named = ((f"NETEMU-TRIAL-{self._family}-{n}", v) for n, v in enumerate(sets.values()))
         trial = {name: replace(value, name=name) for name, value in named}
         try:
             kernel.apply(ipset.diff({}, trial))
@@ -284,45 +226,38 @@ class IpvsBackend:
     async def is_intact(self) -> bool:
         if not await self._iptables.chains_exist([("nat", "KUBE-SERVICES")]):
             return False
-        observed = await asyncio.to_thread(self._observed)
-        return set(self._servers) <= set(observed)
+        return await asyncio.to_thread(
+            lambda: self._ready().servers.keys() <= self._observe_virtuals().keys()
+        )
 
-    def _observed(self) -> Servers:
+    def _observe_sets(self) -> list[str]:
+        ours = {set_name(name, self._family) for name in SETS}
+        return sorted(ours & self._kernel.ipset.observe_sets().keys())
+
+    def _observe_virtuals(self) -> Servers:
         return self._kernel.ipvs.observe_virtuals(self._family)
 
     async def clean(self) -> None:
-        await clean_iptables(self._iptables, layout.JUMPS, layout.CHAINS, ())
+        await clean_iptables(self._iptables, JUMPS, CHAINS, ())
         with contextlib.suppress(DataplaneError):
             await netns.run(self._path, ["ip", "link", "delete", layout.DEVICE], timeout=10)
 
         def kernel() -> None:
             kernel = self._opened = self._opened or _Kernel(self._path, self._family)
-            ours = {layout.set_name(name, self._family) for name in layout.SET_NAMES}
-            kernel.ipset.destroy(ours & kernel.ipset.observe_sets().keys())
+            kernel.ipset.destroy(self._observe_sets())
             gone: list[Request] = [
-                (wire.DEL_SERVICE, virtual, None, None)
-                for virtual in kernel.ipvs.observe_virtuals(self._family)
+                (wire.DEL_SERVICE, virtual, None, None) for virtual in self._observe_virtuals()
             ]
             kernel.ipvs.apply_requests(gone, ignore=GONE)
 
         await asyncio.to_thread(kernel)
         self.close()
-        self._compiled, self._servers, self._rules = {}, {}, None
-        self._draining = set()
+        self._base, self._node, self._books, self._rules = {}, None, None, None
 
     def close(self) -> None:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
-
-
-def _compile(
-    services: Services, node: NodeView
-) -> tuple[dict[str, list[layout.ServiceIpvs]], layout.IpvsConfig]:
-    compiled = {
-        key: [layout.compile_service(s, node) for s in services[key]] for key in sorted(services)
-    }
-    return compiled, layout.merge([one for ones in compiled.values() for one in ones], node)
 
 
 async def _all_of(*work: Awaitable[Any]) -> list[Any]:
@@ -332,15 +267,6 @@ async def _all_of(*work: Awaitable[Any]) -> list[Any]:
         if isinstance(outcome, BaseException):
             raise outcome
     return outcomes
-
-
-def _entries(compiled: Iterable[layout.ServiceIpvs]) -> set[tuple[str, str]]:
-    return {
-        (name, entry)
-        for one in compiled
-        for name, entries in one.entries.items()
-        for entry in entries
-    }
 
 
 def _write_sysctls() -> None:

@@ -15,7 +15,7 @@ from dataclasses import replace
 from netemu.errors import CapabilityError, DataplaneError
 from netemu.netstate import ipvswire as wire
 from netemu.netstate.conntrack import attributes
-from netemu.netstate.ipvs import Real, Server, Servers, Virtual
+from netemu.netstate.ipvs import Real, Servers, Virtual
 from netemu.node import netns
 from netemu.node.netlink import NetlinkSocket, message
 
@@ -23,19 +23,19 @@ _NETLINK_GENERIC = 16
 _CONTROL, _GETFAMILY = 16, 3
 _CREATE_EXCL = 0x600
 
-_HEADS = [struct.pack("=BBH", command, 1, 0) for command in range(wire.GET_DEST + 1)]
-"""The generic netlink header of each command."""
-
-Request = tuple[int, Virtual, Server | None, Real | None]
-"""(command, virtual server, how it balances, real server)."""
+_LIST_REALS, _LIST_VIRTUALS = (
+    struct.pack("=BBH", command, 1, 0) for command in (wire.GET_DEST, wire.GET_SERVICE)
+)
+"""The generic netlink headers of the two questions."""
 
 
 class IpvsSocket:
     def __init__(self, path: str) -> None:
         self._node = os.path.basename(path)
         raw = netns.socket_in(path, socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_GENERIC)
-        self._netlink = NetlinkSocket(self._node, raw)
-        self._family = self._find_family(raw)
+        self._netlink = NetlinkSocket(self._node, raw, what="IPVS request")
+        self.family = self._find_family(raw)
+        """The number that this kernel has given to IPVS."""
 
     def close(self) -> None:
         self._netlink.close()
@@ -55,21 +55,20 @@ class IpvsSocket:
         number: int = struct.unpack_from("=H", found[1])[0]
         return number
 
-    def encode(self, request: Request) -> bytes:
+    def encode(self, request: wire.Request) -> bytes:
         """The message for `request`; it fits this machine's running kernel only.
 
         What no bytes can say (port 70000) is refused like what the kernel refuses.
         """
-        command, virtual, server, real = request
         try:
-            body = _HEADS[command] + wire.encode_virtual(virtual, server)
-            if real is not None:
-                body += wire.encode_real(real, whole=command != wire.DEL_DEST)
+            return wire.encode_request(self.family, request)
         except (ValueError, OverflowError, KeyError) as error:
-            raise DataplaneError(self._node, f"encode {virtual.text}", stderr=str(error)) from error
-        return message(self._family, 0, body)
+            what = f"encode {request[1].text}"
+            raise DataplaneError(self._node, what, stderr=str(error)) from error
 
-    def apply_requests(self, requests: Iterable[Request], *, ignore: tuple[int, ...] = ()) -> None:
+    def apply_requests(
+        self, requests: Iterable[wire.Request], *, ignore: tuple[int, ...] = ()
+    ) -> None:
         """Send all; the first refusal is raised, those in `ignore` (errno) are fine."""
         self.send([self.encode(request) for request in requests], ignore=ignore)
 
@@ -77,20 +76,22 @@ class IpvsSocket:
         """`apply_requests` for messages that are encoded already."""
         self._netlink.request(messages, ignore=ignore)
 
+    def takes(self, blobs: Iterable[bytes]) -> bool:
+        """Send messages, several in one; whether the kernel took all."""
+        return self._netlink.takes(blobs)
+
     def observe_connections(self, virtual: Virtual) -> dict[Real, wire.Connections]:
         """The real servers of `virtual` with how many connections each has."""
-        body = _HEADS[wire.GET_DEST] + wire.encode_virtual(virtual)
+        body = _LIST_REALS + wire.encode_virtual(virtual)
         return dict(
             wire.parse_real(payload[4:], virtual)
-            for _, payload in self._netlink.dump(self._family, body)
+            for _, payload in self._netlink.dump(self.family, body)
         )
 
     def observe_virtuals(self, family: int) -> Servers:
         """Every virtual server of one IP family, without its real servers: one question for all."""
-        body = _HEADS[wire.GET_SERVICE]
-        found = (
-            wire.parse_virtual(payload[4:]) for _, payload in self._netlink.dump(self._family, body)
-        )
+        listed = self._netlink.dump(self.family, _LIST_VIRTUALS)
+        found = (wire.parse_virtual(payload[4:]) for _, payload in listed)
         return {v: server for v, server in found if (":" in v.address) == (family == 6)}
 
     def observe_servers(self, family: int) -> Servers:

@@ -14,7 +14,7 @@ import errno
 import os
 import socket
 import struct
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from netemu.errors import DataplaneError
@@ -118,8 +118,9 @@ class NetlinkSocket:
     One thread at a time; the callers own that.
     """
 
-    def __init__(self, where: str, sock: socket.socket | None = None) -> None:
-        self.where = where
+    def __init__(self, where: str, sock: socket.socket | None = None, *, what: str = "") -> None:
+        """`what` names all requests in errors: for another protocol than rtnetlink."""
+        self.where, self._what = where, what
         self._socket = sock or socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 0)
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_EXT_ACK, 1)
         self._socket.setsockopt(_SOL_NETLINK, _NETLINK_GET_STRICT_CHK, 1)
@@ -138,6 +139,17 @@ class NetlinkSocket:
             self._socket.send(chunk)
             refused += self._refusals(first)
         return refused
+
+    def takes(self, blobs: Iterable[bytes]) -> bool:
+        """Send messages that are joined already, a blob in one piece; whether the kernel took all.
+
+        For very many that are known to be fine: which one was refused, nobody can tell.
+        """
+        for chunk in _joined(blobs):
+            self._socket.send(chunk)
+            if self._refusals(0):
+                return False
+        return True
 
     def request(self, messages: Sequence[bytes], *, ignore: Collection[int] = ()) -> None:
         """Send every message; raise the first refusal whose errno is not in `ignore`."""
@@ -159,9 +171,9 @@ class NetlinkSocket:
         self._socket.send(message(kind, 0, body))
         for reply, flags, _, payload in _split(self._socket.recv(_RECEIVE)):
             if reply == NLMSG_ERROR:
-                raise self.error(_refusal(0, flags, payload))
+                raise self.error(self._refusal(0, flags, payload))
             return payload
-        raise DataplaneError(self.where, _NAMES.get(kind, "get"), stderr="an empty answer")
+        raise DataplaneError(self.where, self._name(kind, "get"), stderr="an empty answer")
 
     def dump(self, kind: int, body: bytes) -> list[tuple[int, bytes]]:
         """All (type, payload) that the kernel lists for `kind`; repeated while it changes."""
@@ -181,7 +193,7 @@ class NetlinkSocket:
                 if reply in (NLMSG_DONE, NLMSG_ERROR):
                     number = -struct.unpack_from("=i", payload)[0]
                     if number:
-                        raise DataplaneError(self.where, _NAMES.get(kind, "list"), errno=number)
+                        raise DataplaneError(self.where, self._name(kind, "list"), errno=number)
                     return entries, whole
                 entries.append((reply, payload))
 
@@ -199,7 +211,22 @@ class NetlinkSocket:
                 continue
             for reply, flags, _, payload in _split(data):
                 if reply == NLMSG_ERROR:
-                    refused.append(_refusal(first, flags, payload))
+                    refused.append(self._refusal(first, flags, payload))
+
+    def _refusal(self, first: int, flags: int, payload: bytes) -> Refusal:
+        """The refused request and the kernel's own words (NLMSGERR_ATTR_MSG), when it has some."""
+        number = -struct.unpack_from("=i", payload)[0]
+        length, kind, _, sequence, _ = _HEADER.unpack_from(payload, 4)
+        explanation = ""
+        if flags & _NLM_F_ACK_TLVS:
+            offset = 20 if flags & _NLM_F_CAPPED else 4 + ((length + 3) & ~3)
+            said = attributes_of(payload, offset).get(1, b"").rstrip(b"\0").decode(errors="replace")
+            explanation = f" ({said})" if said else ""
+        operation = self._name(kind, f"request {kind}")
+        return Refusal(first + sequence, operation, number, explanation)
+
+    def _name(self, kind: int, otherwise: str) -> str:
+        return self._what or _NAMES.get(kind, otherwise)
 
 
 def _chunks(messages: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
@@ -212,6 +239,20 @@ def _chunks(messages: Sequence[bytes]) -> Iterator[tuple[int, bytes]]:
         size += len(data)
     if size:
         yield start, _numbered(messages[start:])
+
+
+def _joined(blobs: Iterable[bytes]) -> Iterator[bytes]:
+    """As few sends as sizes allow."""
+    parts: list[bytes] = []
+    size = 0
+    for blob in blobs:
+        if size and size + len(blob) > _CHUNK:
+            yield b"".join(parts)
+            parts, size = [], 0
+        parts.append(blob)
+        size += len(blob)
+    if parts:
+        yield b"".join(parts)
 
 
 def _numbered(messages: Sequence[bytes]) -> bytes:
@@ -229,15 +270,3 @@ def _split(data: bytes) -> Iterator[tuple[int, int, int, bytes]]:
         length, kind, flags, sequence, _ = _HEADER.unpack_from(data, offset)
         yield kind, flags, sequence, data[offset + 16 : offset + length]
         offset += (length + 3) & ~3
-
-
-def _refusal(first: int, flags: int, payload: bytes) -> Refusal:
-    """The refused request and the kernel's own words (NLMSGERR_ATTR_MSG), when it has some."""
-    number = -struct.unpack_from("=i", payload)[0]
-    length, kind, _, sequence, _ = _HEADER.unpack_from(payload, 4)
-    explanation = ""
-    if flags & _NLM_F_ACK_TLVS:
-        offset = 20 if flags & _NLM_F_CAPPED else 4 + ((length + 3) & ~3)
-        said = attributes_of(payload, offset).get(1, b"").rstrip(b"\0").decode(errors="replace")
-        explanation = f" ({said})" if said else ""
-    return Refusal(first + sequence, _NAMES.get(kind, f"request {kind}"), number, explanation)

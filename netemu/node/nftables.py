@@ -85,8 +85,12 @@ class NftBackend:
         self._state, self._loaded = NftState(skeleton, self.layout.compile_service, node), False
         self._base = dict(services)
 
+    async def settle(self) -> None:
+        if self._state is not None and not self._loaded:
+            await asyncio.to_thread(self._ready)
+
     def _ready(self) -> NftState:
-        """The state for changes, made when the first change comes: a full sync must not wait."""
+        """The state for changes, made after the full sync, which must not wait for it."""
         assert self._state is not None
         if not self._loaded:
             self._state.load(self._base)

@@ -7,8 +7,9 @@ IPVS takes them. https://github.com/kubernetes/kubernetes/blob/release-1.33/pkg/
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
+from netemu.netstate.address import SAMPLES, around, packed
 from netemu.node import netns
 from netemu.node.inet_messages import add_placeholder, delete_address
 from netemu.node.link_messages import new_dummy
@@ -37,8 +38,15 @@ class Placeholders:
 
     def bind(self, added: Collection[str], gone: Collection[str]) -> None:
         size = 128 if self._family == 6 else 32
-        new = [add_placeholder(self._index, a) for a in sorted(added)]
+        new = self._additions(sorted(added)) if added else []
         old = [delete_address(self._index, f"{a}/{size}") for a in sorted(gone)]
         self._links.request(new, ignore=(errno.EEXIST,))
         self._links.request(old, ignore=(errno.EADDRNOTAVAIL,))
         self.held = (self.held | frozenset(added)) - frozenset(gone)
+
+    def _additions(self, addresses: Sequence[str]) -> list[bytes]:
+        """There may be thousands, which differ in the address only."""
+        sample = SAMPLES[self._family]
+        hole = packed(sample)
+        start, middle, end = around(add_placeholder(self._index, sample), hole, hole)
+        return [start + (raw := packed(a)) + middle + raw + end for a in addresses]

@@ -247,6 +247,9 @@ class NodeProxy:
         if revision > self._reported:
             self._reported = revision
             await self._client.report_progress(f"{self._name}/proxy", revision)
+        async with self._syncing:
+            for family in self._families:
+                await family.backend.settle()
 
     def _unsettled(self) -> bool:
         return any(family.needs_full and not family.left_out for family in self._families)

@@ -34,6 +34,9 @@ class Backend(Protocol):
     async def replace(self, services: Services, node: NodeView) -> None:
         """Make the kernel hold exactly `services`, whatever it holds now."""
 
+    async def settle(self) -> None:
+        """What the next `update` needs and `replace` did not: packets flow already."""
+
     async def update(self, services: Services, changes: Sequence[Change], node: NodeView) -> None:
         """Bring in `changes` and touch nothing else; `services` is the whole after them."""
 

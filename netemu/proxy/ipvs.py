@@ -12,96 +12,20 @@ https://github.com/kubernetes/kubernetes/blob/release-1.33/pkg/proxy/ipvs/README
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from ipaddress import ip_address, ip_network
 
-from netemu.netstate.ipset import Command, SetValue
+from netemu.netstate.ipset import SetValue
 from netemu.netstate.iptables import Jump, Tables
 from netemu.netstate.ipvs import Real, Server, Servers, Virtual
 from netemu.proxy import nodeports
 from netemu.proxy.endpoints import Service
+from netemu.proxy.ipvsrules import JUMPS, rules_of
+from netemu.proxy.ipvssets import SETS, set_name
 from netemu.proxy.model import Endpoint, NodeView
 
 DEVICE = "kube-ipvs0"
-
-_SETS = {
-    "KUBE-LOOP-BACK": (
-        "hash:ip,port,ip",
-        "Kubernetes endpoints dst ip:port, source ip for solving hairpin purpose",
-    ),
-    "KUBE-CLUSTER-IP": (
-        "hash:ip,port",
-        "Kubernetes service cluster ip + port for masquerade purpose",
-    ),
-    "KUBE-EXTERNAL-IP": (
-        "hash:ip,port",
-        "Kubernetes service external ip + port for masquerade and filter purpose",
-    ),
-    "KUBE-EXTERNAL-IP-LOCAL": (
-        "hash:ip,port",
-        "Kubernetes service external ip + port with externalTrafficPolicy=local",
-    ),
-    "KUBE-LOAD-BALANCER": ("hash:ip,port", "Kubernetes service lb portal"),
-    "KUBE-LOAD-BALANCER-LOCAL": (
-        "hash:ip,port",
-        "Kubernetes service load balancer ip + port with externalTrafficPolicy=local",
-    ),
-    "KUBE-LOAD-BALANCER-FW": (
-        "hash:ip,port",
-        "Kubernetes service load balancer ip + port for load balancer with sourceRange",
-    ),
-    "KUBE-LOAD-BALANCER-SOURCE-IP": (
-        "hash:ip,port,ip",
-        "Kubernetes service load balancer ip + port + source IP for packet filter purpose",
-    ),
-    "KUBE-LOAD-BALANCER-SOURCE-CIDR": (
-        "hash:ip,port,net",
-        "Kubernetes service load balancer ip + port + source cidr for packet filter purpose",
-    ),
-    "KUBE-NODE-PORT-TCP": ("bitmap:port", "Kubernetes nodeport TCP port for masquerade purpose"),
-    "KUBE-NODE-PORT-LOCAL-TCP": (
-        "bitmap:port",
-        "Kubernetes nodeport TCP port with externalTrafficPolicy=local",
-    ),
-    "KUBE-NODE-PORT-UDP": ("bitmap:port", "Kubernetes nodeport UDP port for masquerade purpose"),
-    "KUBE-NODE-PORT-LOCAL-UDP": (
-        "bitmap:port",
-        "Kubernetes nodeport UDP port with externalTrafficPolicy=local",
-    ),
-    "KUBE-NODE-PORT-SCTP-HASH": (
-        "hash:ip,port",
-        "Kubernetes nodeport SCTP port for masquerade purpose with type 'hash ip:port'",
-    ),
-    "KUBE-NODE-PORT-LOCAL-SCTP-HASH": (
-        "hash:ip,port",
-        "Kubernetes nodeport SCTP port with externalTrafficPolicy=local with type 'hash ip:port'",
-    ),
-    "KUBE-HEALTH-CHECK-NODE-PORT": ("bitmap:port", "Kubernetes health check node port"),
-    "KUBE-IPVS-IPS": ("hash:ip", "Kubernetes IPVS IPs"),
-}
-
-SET_NAMES = frozenset(_SETS)
-
-JUMPS = (
-    Jump("nat", "OUTPUT", "KUBE-SERVICES", "kubernetes service portals"),
-    Jump("nat", "PREROUTING", "KUBE-SERVICES", "kubernetes service portals"),
-    Jump("nat", "POSTROUTING", "KUBE-POSTROUTING", "kubernetes postrouting rules"),
-    Jump("filter", "FORWARD", "KUBE-FORWARD", "kubernetes forwarding rules"),
-    Jump("filter", "INPUT", "KUBE-NODE-PORT", "kubernetes health check rules"),
-    Jump("filter", "INPUT", "KUBE-PROXY-FIREWALL", "kube-proxy firewall rules"),
-    Jump("filter", "FORWARD", "KUBE-PROXY-FIREWALL", "kube-proxy firewall rules"),
-    Jump("filter", "INPUT", "KUBE-IPVS-FILTER", "kubernetes ipvs access filter"),
-    Jump("filter", "OUTPUT", "KUBE-IPVS-OUT-FILTER", "kubernetes ipvs access filter"),
-)
-CHAINS = frozenset(
-    {
-        *(jump.target for jump in JUMPS),
-        "KUBE-MARK-MASQ",
-        "KUBE-LOAD-BALANCER",
-        "KUBE-SOURCE-RANGES-FIREWALL",
-    }
-)
 
 
 @dataclass(slots=True)
@@ -131,18 +55,18 @@ class IpvsConfig:
     jumps: tuple[Jump, ...] = JUMPS
 
 
-_LONGEST_NAME = 31
+def serving(service: Service, local: bool) -> Sequence[Endpoint]:
+    """Who serves under a policy: Local without a local endpoint falls back to all (k/k #97081)."""
+    decision = service.endpoints
+    return (decision.local or decision.cluster) if local else decision.cluster
 
 
-def set_name(name: str, family: int) -> str:
-    """The set's name in the kernel, which takes 31 characters: kube-proxy cuts as well."""
-    return name.replace("KUBE-", "KUBE-6-", 1)[:_LONGEST_NAME] if family == 6 else name
-
-
-def entry_command(wanted: bool, name: str, entry: str, family: int) -> Command:
-    """Bring an entry into the set `name`, or take it out."""
-    verb = "add" if wanted else "del"
-    return Command(verb, set_name(name, family), _SETS[name][0], family, entry)
+def empty_sets(family: int) -> list[SetValue]:
+    """All sets of one IP family, without entries."""
+    return [
+        SetValue(name=set_name(name, family), kind=kind, family=family, comment=comment)
+        for name, (kind, comment) in SETS.items()
+    ]
 
 
 class _Ipvs:
@@ -157,7 +81,7 @@ class _Ipvs:
                 head = f"{e.address},{port.protocol}:{e.port}"
                 self.out.put("KUBE-LOOP-BACK", f"{head},{e.address}")
         self.out.put("KUBE-CLUSTER-IP", self._entry(port.cluster_ip))
-        self._serve(port.cluster_ip, port.port, self._endpoints(port.internal_local))
+        self._serve(port.cluster_ip, port.port, local=port.internal_local)
         self._external_ips()
         self._load_balancer_ips()
         if port.node_port:
@@ -169,19 +93,12 @@ class _Ipvs:
     def _entry(self, address: str, port: int = 0) -> str:
         return f"{address},{self.port.protocol}:{port or self.port.port}"
 
-    def _endpoints(self, local: bool) -> Sequence[Endpoint]:
-        """Local policy without a local endpoint falls back to all of them (k/k #97081)."""
-        decision = self.service.endpoints
-        return (decision.local or decision.cluster) if local else decision.cluster
-
-    def _serve(
-        self, address: str, port: int, endpoints: Iterable[Endpoint], *, bind: bool = True
-    ) -> None:
+    def _serve(self, address: str, port: int, *, local: bool, bind: bool = True) -> None:
         virtual = Virtual(address, self.port.protocol, port)
         self.out.servers[virtual] = Server(
             scheduler=self.node.ipvs_scheduler,
             persistent=self.port.affinity_seconds,
-            reals=frozenset(Real(e.address, e.port) for e in endpoints),
+            reals=frozenset(Real(e.address, e.port) for e in serving(self.service, local)),
         )
         if bind:
             self.out.addresses.add(address)
@@ -192,7 +109,7 @@ class _Ipvs:
         for address in self.port.external_ips:
             name = "KUBE-EXTERNAL-IP-LOCAL" if local else "KUBE-EXTERNAL-IP"
             self.out.put(name, self._entry(address))
-            self._serve(address, self.port.port, self._endpoints(local))
+            self._serve(address, self.port.port, local=local)
 
     def _load_balancer_ips(self) -> None:
         port = self.port
@@ -203,15 +120,17 @@ class _Ipvs:
                 self.out.put("KUBE-LOAD-BALANCER-LOCAL", entry)
             if port.source_ranges:
                 self._guard(address, entry)
-            self._serve(address, port.port, self._endpoints(port.external_local))
+            self._serve(address, port.port, local=port.external_local)
 
     def _guard(self, address: str, entry: str) -> None:
         self.out.put("KUBE-LOAD-BALANCER-FW", entry)
         node_allowed = False
         for cidr in self.port.source_ranges:
-            self.out.put("KUBE-LOAD-BALANCER-SOURCE-CIDR", f"{entry},{cidr}")
-            if self.node.address and ip_address(self.node.address) in ip_network(cidr):
-                node_allowed = True
+            network = ip_network(cidr)
+            # A set of type hash:ip,port,net takes no prefix of length 0.
+            for part in network.subnets() if network.prefixlen == 0 else [network]:
+                self.out.put("KUBE-LOAD-BALANCER-SOURCE-CIDR", f"{entry},{part}")
+            node_allowed |= bool(self.node.address) and ip_address(self.node.address) in network
         if node_allowed:
             self.out.put("KUBE-LOAD-BALANCER-SOURCE-IP", f"{entry},{address}")
         else:
@@ -229,8 +148,7 @@ class _Ipvs:
                 name = f"KUBE-NODE-PORT-{infix}{port.protocol.upper()}"
                 self.out.put(name, str(port.node_port))
         for address in addresses:
-            endpoints = self._endpoints(port.external_local)
-            self._serve(address, port.node_port, endpoints, bind=False)
+            self._serve(address, port.node_port, local=port.external_local, bind=False)
 
 
 def _node_port_addresses(node: NodeView) -> tuple[str, ...]:
@@ -245,152 +163,10 @@ def compile_service(service: Service, node: NodeView) -> ServiceIpvs:
     return _Ipvs(service, node).compile()
 
 
-class _Rules:
-    """The iptables side: a fixed set of rules, each present while its ipset has entries."""
-
-    def __init__(self, filled: Collection[str], node: NodeView) -> None:
-        self._filled, self._node = filled, node
-
-    def _match(self, name: str, places: str) -> str:
-        comment = _SETS[name][1]
-        shown = set_name(name, self._node.family)
-        return f'-m comment --comment "{comment}" -m set --match-set {shown} {places}'
-
-    def if_filled(self, name: str, places: str, target: str, proto: str = "") -> list[str]:
-        if name not in self._filled:
-            return []
-        start = f"-p {proto} " if proto else ""
-        return [f"{start}{self._match(name, places)} -j {target}"]
-
-    def services(self) -> list[str]:
-        rules = [] if self._node.family == 6 else ["-s 127.0.0.0/8 -j RETURN"]
-        rules += self.if_filled("KUBE-LOAD-BALANCER", "dst,dst", "KUBE-LOAD-BALANCER")
-        rules += self._cluster_ip()
-        rules += self.if_filled("KUBE-EXTERNAL-IP", "dst,dst", "KUBE-MARK-MASQ")
-        for name in ("KUBE-EXTERNAL-IP", "KUBE-EXTERNAL-IP-LOCAL"):
-            if name in self._filled:
-                match = self._match(name, "dst,dst")
-                off_machine = "-m physdev ! --physdev-is-in -m addrtype ! --src-type LOCAL"
-                rules.append(f"{match} {off_machine} -j ACCEPT")
-                rules.append(f"{match} -m addrtype --dst-type LOCAL -j ACCEPT")
-        rules.append("-m addrtype --dst-type LOCAL -j KUBE-NODE-PORT")
-        for name in ("KUBE-CLUSTER-IP", "KUBE-LOAD-BALANCER"):
-            if name in self._filled:
-                shown = set_name(name, self._node.family)
-                rules.append(f"-m set --match-set {shown} dst,dst -j ACCEPT")
-        return rules
-
-    def _cluster_ip(self) -> list[str]:
-        if "KUBE-CLUSTER-IP" not in self._filled:
-            return []
-        places = "dst,dst" if self._node.masquerade_all or self._node.local_cidr else "src,dst"
-        match = self._match("KUBE-CLUSTER-IP", places)
-        if not self._node.masquerade_all and self._node.local_cidr:
-            match += f" ! -s {self._node.local_cidr}"
-        return [f"{match} -j KUBE-MARK-MASQ"]
-
-    def node_port(self) -> list[str]:
-        rules: list[str] = []
-        for proto, suffix, places in (
-            ("tcp", "TCP", "dst"),
-            ("udp", "UDP", "dst"),
-            ("sctp", "SCTP-HASH", "dst,dst"),
-        ):
-            local, anywhere = f"KUBE-NODE-PORT-LOCAL-{suffix}", f"KUBE-NODE-PORT-{suffix}"
-            rules += self.if_filled(local, places, "RETURN", proto)
-            rules += self.if_filled(anywhere, places, "KUBE-MARK-MASQ", proto)
-        return rules
-
-    def postrouting(self) -> list[str]:
-        return [
-            *self.if_filled("KUBE-LOOP-BACK", "dst,dst,src", "MASQUERADE"),
-            "-m mark ! --mark 0x4000/0x4000 -j RETURN",
-            "-j MARK --xor-mark 0x4000",
-            '-m comment --comment "kubernetes service traffic requiring SNAT"'
-            " -j MASQUERADE --random-fully",
-        ]
-
-    def source_ranges(self) -> list[str]:
-        return [
-            *self.if_filled("KUBE-LOAD-BALANCER-SOURCE-CIDR", "dst,dst,src", "RETURN"),
-            *self.if_filled("KUBE-LOAD-BALANCER-SOURCE-IP", "dst,dst,src", "RETURN"),
-            "-j DROP",
-        ]
-
-    def access(self) -> list[str]:
-        """Only known ports of an address on kube-ipvs0 may be reached (k/k #72236)."""
-        family = self._node.family
-        passing = [
-            f"-m set --match-set {set_name(name, family)} dst,dst -j RETURN"
-            for name in (
-                "KUBE-LOAD-BALANCER",
-                "KUBE-CLUSTER-IP",
-                "KUBE-EXTERNAL-IP",
-                "KUBE-EXTERNAL-IP-LOCAL",
-            )
-        ]
-        health = set_name("KUBE-HEALTH-CHECK-NODE-PORT", family)
-        addresses = set_name("KUBE-IPVS-IPS", family)
-        return [
-            *passing,
-            f"-m set --match-set {health} dst -j RETURN",
-            f"-m conntrack --ctstate NEW -m set --match-set {addresses} dst -j REJECT",
-        ]
-
-    def filter_node_port(self) -> list[str]:
-        return [f"{self._match('KUBE-HEALTH-CHECK-NODE-PORT', 'dst')} -j ACCEPT"]
-
-    def firewall(self) -> list[str]:
-        return self.if_filled("KUBE-LOAD-BALANCER-FW", "dst,dst", "KUBE-SOURCE-RANGES-FIREWALL")
-
-
-def _forward() -> list[str]:
-    note = '-m comment --comment "kubernetes forwarding'
-    return [
-        f'{note} rules" -m mark --mark 0x4000/0x4000 -j ACCEPT',
-        f'{note} conntrack rule" -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT',
-    ]
-
-
-def _out_filter(no_node_access: Iterable[tuple[str, str, int]]) -> list[str]:
-    """The node itself, left out by a load balancer's source ranges (k/k #119656)."""
-    return [
-        f"-s {address} -m ipvs --vaddr {address} --vproto {proto} --vport {port} -j DROP"
-        for address, proto, port in sorted(set(no_node_access))
-    ]
-
-
-def rules_of(
-    filled: Iterable[str], no_node_access: Iterable[tuple[str, str, int]], node: NodeView
-) -> Tables:
-    """The iptables rules that go with the sets that have entries (`filled`, by name)."""
-    rules = _Rules(frozenset(filled), node)
-    return {
-        "nat": {
-            "KUBE-SERVICES": rules.services(),
-            "KUBE-POSTROUTING": rules.postrouting(),
-            "KUBE-NODE-PORT": rules.node_port(),
-            "KUBE-LOAD-BALANCER": [
-                *rules.if_filled("KUBE-LOAD-BALANCER-LOCAL", "dst,dst", "RETURN"),
-                "-j KUBE-MARK-MASQ",
-            ],
-            "KUBE-MARK-MASQ": ["-j MARK --or-mark 0x4000"],
-        },
-        "filter": {
-            "KUBE-FORWARD": _forward(),
-            "KUBE-NODE-PORT": rules.filter_node_port(),
-            "KUBE-PROXY-FIREWALL": rules.firewall(),
-            "KUBE-SOURCE-RANGES-FIREWALL": rules.source_ranges(),
-            "KUBE-IPVS-FILTER": rules.access(),
-            "KUBE-IPVS-OUT-FILTER": _out_filter(no_node_access),
-        },
-    }
-
-
 def merge(compiled: Sequence[ServiceIpvs], node: NodeView) -> IpvsConfig:
     """All ServicePorts as one configuration."""
     servers: dict[Virtual, Server] = {}
-    entries: dict[str, set[str]] = {name: set() for name in _SETS}
+    entries: dict[str, set[str]] = {name: set() for name in SETS}
     addresses: set[str] = set()
     for one in compiled:
         servers.update(one.servers)
@@ -398,14 +174,8 @@ def merge(compiled: Sequence[ServiceIpvs], node: NodeView) -> IpvsConfig:
         for name, found in one.entries.items():
             entries[name] |= found
     sets = {
-        set_name(name, node.family): SetValue(
-            name=set_name(name, node.family),
-            kind=kind,
-            family=node.family,
-            entries=frozenset(entries[name]),
-            comment=comment,
-        )
-        for name, (kind, comment) in _SETS.items()
+        empty.name: replace(empty, entries=frozenset(entries[name]))
+        for name, empty in zip(SETS, empty_sets(node.family), strict=True)
     }
     # An address that the node has anyway is not bound again.
     own = {*node.addresses, node.address}

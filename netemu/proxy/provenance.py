@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from netemu.proxy import flat, iptables, ipvs, nftables
 from netemu.proxy.endpoints import Service
+from netemu.proxy.ipvssets import set_name
 from netemu.proxy.model import NodeView
 
 
@@ -105,7 +106,7 @@ def _ipvs(services: Sequence[Service], node: NodeView) -> Iterator[OriginRule]:
                 text = f"{virtual.protocol} {virtual.text} -> {real.text} Masq {real.weight}"
                 yield OriginRule("ipvs", text, f"Endpoint {real.text} of {_origin(service)}")
         for name, entries in sorted(one.entries.items()):
-            shown = ipvs.set_name(name, node.family)
+            shown = set_name(name, node.family)
             for entry in sorted(entries):
                 yield OriginRule(f"ipset {shown}", entry, _origin(service))
         for address in sorted(one.addresses):

@@ -206,7 +206,7 @@ async def _changes(backend: Any, before: dict[str, tuple[Service, ...]]) -> dict
     added = (Service(extra, before[key][0].endpoints),)
     with_extra = {**before, "default/extra": added}
     change = [Change("default/extra", (), added)]
-    # The first change makes the books that the later ones use.
+    await backend.settle()
     await backend.update(with_extra, change, VIEW)
     await backend.update(before, [Change("default/extra", added, ())], VIEW)
     figures = {"add_service_s": await timed(lambda: backend.update(with_extra, change, VIEW))}

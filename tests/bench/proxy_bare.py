@@ -12,12 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from netemu.errors import NetemuError
 from netemu.netstate import ipset, ipsetwire, ipvswire, nftables
 from netemu.netstate.iptables import Restore
-from netemu.node import inet_messages, iptables, link_messages, netns, network_observe
+from netemu.node import inet_messages, iptables, link_messages, netns
 from netemu.node.ipset import IpsetSocket
-from netemu.node.ipvssocket import IpvsSocket, Request
+from netemu.node.ipvssocket import IpvsSocket
 from netemu.node.nfsocket import NfSocket
 from netemu.proxy import iptables as iptables_layout
 from netemu.proxy import ipvs as ipvs_layout
+from netemu.proxy import ipvsrules
 from netemu.proxy.endpoints import Service
 from netemu.proxy.flatwire import encode_flat
 from netemu.proxy.iptables import compile_iptables
@@ -76,17 +77,18 @@ def _flat(services: Services, node: NodeView, path: str) -> Callable[[], None]:
 
 def _ipvs(ordered: Sequence[Service], node: NodeView, path: str) -> Callable[[], None]:
     config = ipvs_layout.compile_ipvs(ordered, node)
-    requests: list[Request] = []
+    requests: list[ipvswire.Request] = []
     for virtual, server in config.servers.items():
         requests.append((ipvswire.NEW_SERVICE, virtual, server, None))
         requests += [(ipvswire.NEW_DEST, virtual, None, real) for real in server.reals]
-    rules = Restore(tables=config.tables, inserts=ipvs_layout.JUMPS).render()
+    rules = Restore(tables=config.tables, inserts=ipvsrules.JUMPS).render()
     probe = IpvsSocket(path)
     messages = [probe.encode(request) for request in requests]
     probe.close()
     sets = [ipsetwire.encode(command) for command in ipset.diff({}, config.sets)]
     restore = _run(path, ["iptables-restore", "-w", "5", "--noflush", "--counters"], rules)
-    device = link_messages.new_dummy(ipvs_layout.DEVICE)
+    device, index = link_messages.new_dummy(ipvs_layout.DEVICE), 2  # the first after lo
+    addresses = [inet_messages.add_placeholder(index, a) for a in config.addresses]
 
     def work() -> None:
         ipvs, links, filters = IpvsSocket(path), netns.netlink_in(path), IpsetSocket(path)
@@ -94,8 +96,7 @@ def _ipvs(ordered: Sequence[Service], node: NodeView, path: str) -> Callable[[],
         filters.send(sets)
         restore()
         ipvs.send(messages)
-        index = network_observe.observe_links(links)[ipvs_layout.DEVICE].index
-        links.request([inet_messages.add_placeholder(index, a) for a in config.addresses])
+        links.request(addresses)
         for each in (ipvs, links, filters):
             each.close()
 

@@ -14,7 +14,8 @@ from netemu.proxy import flat, nftables
 from netemu.proxy.endpoints import Service, decide
 from netemu.proxy.flatwire import encode_flat
 from netemu.proxy.iptables import compile_iptables, compile_service
-from netemu.proxy.ipvs import SET_NAMES, compile_ipvs, set_name
+from netemu.proxy.ipvs import compile_ipvs
+from netemu.proxy.ipvssets import SETS, set_name
 from netemu.proxy.model import Endpoint, NodeView, ServicePort
 from netemu.proxy.nftdelta import Compile, NftState
 from netemu.proxy.provenance import explain_rules
@@ -267,7 +268,7 @@ def test_nodes_of_one_process_share_what_does_not_depend_on_them() -> None:
 
 
 def test_the_kernel_takes_the_names_of_ipv6_sets() -> None:
-    names = {set_name(name, 6) for name in SET_NAMES}
-    assert len(names) == len(SET_NAMES)
+    names = {set_name(name, 6) for name in SETS}
+    assert len(names) == len(SETS)
     assert max(map(len, names)) <= 31
     assert "KUBE-6-LOAD-BALANCER-SOURCE-CID" in names, "as kube-proxy cuts it"
