@@ -31,7 +31,7 @@ class Decision:
             return self.cluster
         if not self.cluster:
             return self.local
-        return tuple(sorted({*self.cluster, *self.local}, key=lambda e: (e.address, e.port)))
+        return tuple(sorted({*self.cluster, *self.local}, key=lambda e: e.text))
 
 
 NOTHING = Decision()

@@ -19,7 +19,7 @@ the measurements.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from netemu.netstate.nftables import Chain, NftSet, Table
@@ -101,7 +101,7 @@ class _Flat:
             key = f"{port.cluster_ip} . {port.protocol} . {port.port}"
             out.put("service-ips", key, f"goto {chain}")
         if service.endpoints.exists and port.is_external:
-            self._external()
+            self._lead(self._external_chain)
         return out
 
     def _refuse(self) -> None:
@@ -111,7 +111,7 @@ class _Flat:
             key = f"{port.cluster_ip} . {port.protocol} . {port.port}"
             self.out.put("service-ips", key, "drop" if exists else "goto reject-chain")
         if not exists:
-            nftables.dispatch(self.out, self.service, "goto reject-chain")
+            self._lead(lambda _: "reject-chain")
 
     def _slots(self, address: str, local: bool, *, contested: bool = False) -> str:
         """Map elements for every endpoint behind `address` (empty: the NodePort); its chain."""
@@ -135,13 +135,14 @@ class _Flat:
             key, value = f"{head} . {index}", f"{e.address} . {e.port}"
             self.out.put(name, key, value, contested=contested)
 
-    def _external(self) -> None:
+    def _lead(self, chain_of: Callable[[str], str]) -> None:
+        """Every external address, and the NodePort (its address is empty), to its chain."""
         for address in self.port.external_ips:
-            self._lead_address(address, self._external_chain(address))
+            self._lead_address(address, chain_of(address))
         for address in self.port.load_balancer_ips:
-            self._lead_address(address, self._guarded(self._external_chain(address)))
+            self._lead_address(address, self._guarded(chain_of(address)))
         if self.port.node_port:
-            self._lead_node_port(self._external_chain(""))
+            self._lead_node_port(chain_of(""))
 
     def _lead_address(self, address: str, chain: str) -> None:
         key = f"{address} . {self.port.protocol} . {self.port.port}"
@@ -194,12 +195,7 @@ class _Flat:
             self.out.chains[f"external-{name}"] = self._local_first(
                 f"service-{name}", f"local-{name}"
             )
-            for address in port.external_ips:
-                self._lead_address(address, f"external-{name}")
-            for address in port.load_balancer_ips:
-                self._lead_address(address, self._guarded(f"external-{name}"))
-            if port.node_port:
-                self._lead_node_port(f"external-{name}")
+            self._lead(lambda _: f"external-{name}")
 
 
 def compile_service(service: Service, node: NodeView) -> ServiceNft:

@@ -272,7 +272,7 @@ def _firewall(node: NodeView) -> list[str]:
         return []
     comment = '-m comment --comment "block incoming localnet connections"'
     states = "-m conntrack ! --ctstate RELATED,ESTABLISHED,DNAT"
-    return [f"{comment} ! -s 127.0.0.0/8 -d 127.0.0.0/8 {states} -j DROP"]
+    return [f"{comment} -d 127.0.0.0/8 ! -s 127.0.0.0/8 {states} -j DROP"]
 
 
 def _forward(node: NodeView) -> list[str]:

@@ -10,6 +10,7 @@ https://github.com/kubernetes/kubernetes/blob/master/pkg/proxy/endpoint.go
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -116,21 +117,30 @@ class NodeView:
     ipvs_scheduler: str = "rr"
 
 
+_LEADING_ZEROS = re.compile(r"\b0+(?=\d)")
+
+
+def _decimal(text: str) -> str:
+    """An IPv4 address or network without leading zeros, which kube-proxy reads as decimal."""
+    return text if ":" in text else _LEADING_ZEROS.sub("", text)
+
+
 def _canonical(text: object, family: Family) -> str:
     """The address in canonical form, or empty when it is malformed or of the other family.
 
-    kube-proxy takes what the API let through; leading zeros and spaces come from old objects.
+    kube-proxy takes what the API let through in older releases: leading zeros.
     """
     try:
-        parsed = ip_address(str(text).strip())
+        parsed = ip_address(_decimal(str(text)))
     except ValueError:
         return ""
     return str(parsed) if parsed.version == family else ""
 
 
 def _canonical_cidr(text: object, family: Family) -> str:
+    """As `_canonical`; networks may have spaces around them as well."""
     try:
-        parsed = ip_network(str(text).strip(), strict=False)
+        parsed = ip_network(_decimal(str(text).strip()), strict=False)
     except ValueError:
         return ""
     return str(parsed) if parsed.version == family else ""
@@ -166,7 +176,7 @@ def _load_balancer_ips(service: Object, family: Family) -> tuple[str, ...]:
 
 def _source_ranges(spec: Object, family: Family) -> tuple[str, ...]:
     found = (_canonical_cidr(r, family) for r in spec.get("loadBalancerSourceRanges") or ())
-    return tuple(sorted({cidr for cidr in found if cidr}))
+    return tuple(dict.fromkeys(cidr for cidr in found if cidr))
 
 
 def _affinity(spec: Object) -> int:
@@ -231,22 +241,26 @@ def _usable(text: str, family: Family) -> str:
 
 
 def _endpoint(raw: Object, address: str, port: int) -> Endpoint:
-    """`ready` absent counts as true, `serving` absent as `ready` (the API's own rule)."""
+    """`ready` and `serving` count as true when absent, each for itself."""
     conditions = raw.get("conditions") or {}
-    ready = conditions.get("ready")
-    ready = True if ready is None else bool(ready)
-    serving = conditions.get("serving")
+    ready, serving = conditions.get("ready"), conditions.get("serving")
     hints = raw.get("hints") or {}
     return Endpoint(
         address,
         port,
         raw.get("nodeName") or "",
-        ready,
-        ready if serving is None else bool(serving),
+        ready is None or bool(ready),
+        serving is None or bool(serving),
         bool(conditions.get("terminating")),
         frozenset(z["name"] for z in hints.get("forZones") or ()),
         frozenset(n["name"] for n in hints.get("forNodes") or ()),
     )
+
+
+def _outranks(endpoint: Endpoint, former: Endpoint) -> bool:
+    """Of two at one place: a pod may get the address of one that is still terminating."""
+    rank, other = ((not e.terminating, e.ready) for e in (endpoint, former))
+    return rank > other
 
 
 _ADDRESS_TYPES: dict[str, Family] = {"IPv4": 4, "IPv6": 6}
@@ -275,9 +289,9 @@ def unusable_addresses(slices: Iterable[Object]) -> tuple[str, ...]:
 def endpoints_of(
     slices: Sequence[Object], family: Family = 4
 ) -> dict[tuple[str, str], tuple[Endpoint, ...]]:
-    """Endpoints by (port name, protocol), from all EndpointSlices of one Service, sorted.
+    """Endpoints by (port name, protocol), from all EndpointSlices of one Service, sorted by text.
 
-    The same address in two slices (it moves from one to the other) counts once; ready wins.
+    The same address in two slices (it moves from one to the other) counts once.
     """
     found: dict[tuple[str, str], dict[tuple[str, int], Endpoint]] = {}
     for endpoint_slice in sorted(slices, key=meta.key):
@@ -294,9 +308,8 @@ def endpoints_of(
                 group = (port.get("name") or "", (port.get("protocol") or "TCP").lower())
                 seen = found.setdefault(group, {})
                 former = seen.get((address, endpoint.port))
-                if former is None or (endpoint.ready and not former.ready):
+                if former is None or _outranks(endpoint, former):
                     seen[address, endpoint.port] = endpoint
     return {
-        group: tuple(sorted(seen.values(), key=lambda e: (e.address, e.port)))
-        for group, seen in found.items()
+        group: tuple(sorted(seen.values(), key=lambda e: e.text)) for group, seen in found.items()
     }

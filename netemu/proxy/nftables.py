@@ -213,9 +213,9 @@ def allowed_sources(port: ServicePort, node: NodeView) -> tuple[str, ...]:
 
 
 def guard(out: ServiceNft, service: Service, node: NodeView) -> None:
-    """The firewall chain of a load balancer with source ranges."""
+    """The firewall chain of a load balancer with source ranges, also without any endpoint."""
     port, sources = service.port, allowed_sources(service.port, node)
-    if not (port.load_balancer_ips and sources and service.endpoints.exists):
+    if not (port.load_balancer_ips and sources):
         return
     ip = "ip6" if node.family == 6 else "ip"
     chain = f"firewall-{names.nft_service(port)}"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from netemu.netstate.packet import Packet
+from netemu.netstate.packet import Packet, is_in
 from netemu.netstate.trace import trace
 from netemu.proxy import nodeports
 from netemu.proxy.model import NodeView
@@ -180,6 +180,12 @@ def _has_ranges(spec: dict[str, Any]) -> bool:
     return bool(spec.get("loadBalancerSourceRanges"))
 
 
+def _kept_out(service: dict[str, Any], kind: str, who: str) -> bool:
+    ranges = service["spec"].get("loadBalancerSourceRanges") or ()
+    outside = not any(is_in(scenario.ADDRESSES[who], cidr.strip()) for cidr in ranges)
+    return kind == "balancer" and bool(ranges) and outside
+
+
 def _serves(view: NodeView, kind: str, address: str) -> bool:
     served = nodeports.addresses(view, "nftables") if kind == "node" else None
     return served is None or address in served
@@ -207,6 +213,9 @@ def _check(seed: int) -> None:
                 if wanted[0] in ("reject", "drop") and not _serves(view, kind, to[1]):
                     # iptables mode refuses NodePorts without endpoints on every address.
                     wanted = ("none", frozenset())
+                if wanted[0] == "reject" and _kept_out(service, kind, who):
+                    # iptables mode looks at source ranges only where there are endpoints.
+                    wanted = ("drop", frozenset())
                 assert _told(rules["nftables"], node, who, tuple(to)) == wanted, (
                     "nftables",
                     *where,
