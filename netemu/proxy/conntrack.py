@@ -19,7 +19,8 @@ def served_by(services: Iterable[Service]) -> Served:
         port = service.port
         if port.protocol != "udp":
             continue
-        serving = frozenset((e.address, e.port) for e in service.endpoints.reachable)
+        endpoints = (*service.endpoints.reachable, *service.endpoints.others)
+        serving = frozenset((e.address, e.port) for e in endpoints)
         for address in (port.cluster_ip, *port.external_ips, *port.load_balancer_ips):
             place = address, port.port
             addresses[place] = addresses.get(place, frozenset()) | serving

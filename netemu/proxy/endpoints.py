@@ -8,7 +8,7 @@ https://github.com/kubernetes/kubernetes/blob/master/pkg/proxy/topology.go (KEP-
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from netemu.proxy.model import Endpoint, NodeView, ServicePort
 
@@ -18,11 +18,14 @@ class Decision:
     """`cluster` serves Cluster-policy traffic, `local` serves Local-policy traffic.
 
     `exists`: some endpoint somewhere could serve. It tells REJECT (none) from DROP (none *here*).
+    `others`, of a UDP port: those that serve and that no rule of this node chooses. A client that
+    talks to one goes on, as it would over TCP: policies and hints are for new connections.
     """
 
     cluster: tuple[Endpoint, ...] = ()
     local: tuple[Endpoint, ...] = ()
     exists: bool = False
+    others: tuple[Endpoint, ...] = ()
 
     @property
     def reachable(self) -> tuple[Endpoint, ...]:
@@ -81,6 +84,14 @@ def decide(port: ServicePort, endpoints: Sequence[Endpoint], node: NodeView) -> 
     """The endpoints of `port` that `node` uses; `endpoints` are sorted, and so is the answer."""
     if not endpoints:
         return NOTHING
+    chosen = _choose(port, endpoints, node)
+    if port.protocol != "udp":
+        return chosen
+    reachable = frozenset(chosen.reachable)
+    return replace(chosen, others=tuple(e for e in endpoints if e.serving and e not in reachable))
+
+
+def _choose(port: ServicePort, endpoints: Sequence[Endpoint], node: NodeView) -> Decision:
     ready = [e for e in endpoints if e.ready]
     cluster: Sequence[Endpoint] = ()
     if port.uses_cluster_endpoints:

@@ -44,6 +44,20 @@ def test_terminating_ones_serve_only_without_ready_ones() -> None:
     assert decide(PORT, (here(1, **GONE),), NODE) == Decision()
 
 
+def test_udp_remembers_who_serves_without_being_chosen() -> None:
+    """Not what a policy, a hint or a terminating pod's successor leaves out, but what is down."""
+    udp = replace(LOCAL, protocol="udp", internal_local=True)
+    here_and_there = (here(1), here(2, **TERMINATING), here(3, **DOWN), here(4, **GONE), there(1))
+    assert decide(udp, here_and_there, NODE).others == (here(2, **TERMINATING),)
+    assert decide(replace(udp, node_port=0), here_and_there, NODE).others == (
+        here(2, **TERMINATING),
+        there(1),
+    )
+    hinted = (here(1, **A), there(1, **B))
+    assert decide(replace(PORT, protocol="udp"), hinted, NODE).others == (there(1, **B),)
+    assert decide(LOCAL, here_and_there, NODE).others == ()
+
+
 @pytest.mark.parametrize("port", [LOCAL, INTERNAL])
 def test_local_prefers_ready_then_terminating_of_this_node(port: ServicePort) -> None:
     ready = (here(1), here(2, **TERMINATING), there(1))
