@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from netemu.node.placeholders import Placeholders
 from netemu.node.proxybackend import Change, Services, in_order
 from netemu.proxy import ipvs as layout
 from netemu.proxy.ipvsbooks import Books
-from netemu.proxy.ipvsfill import encode_ipvs
+from netemu.proxy.ipvsfill import encode_servers, encode_sets, sort_out
 from netemu.proxy.ipvsrules import CHAINS, JUMPS, rules_of
 from netemu.proxy.ipvssets import SETS, set_name
 from netemu.proxy.model import NodeView
@@ -92,11 +92,10 @@ class IpvsBackend:
 
     async def replace(self, services: Services, node: NodeView) -> None:
         self._base, self._node, self._books = dict(services), node, None
-        plan = await asyncio.to_thread(self._plan_fill, services, node)
-        if plan is not None:
+        if await asyncio.to_thread(self._prepare):
             with contextlib.suppress(_Refused):
                 # No rule of ours can stand without the sets that it looks into.
-                await self._carry_out(plan, JUMPS)
+                await self._carry_out(await asyncio.to_thread(self._fill, services, node), JUMPS)
                 return
         compare = asyncio.to_thread(self._compare, services, node)
         plan, saved = await _all_of(compare, self._iptables.save())
@@ -121,26 +120,14 @@ class IpvsBackend:
         await _all_of(filters(), asyncio.to_thread(plan.servers), asyncio.to_thread(plan.addresses))
         self._rules = plan.tables
 
-    def _plan_fill(self, services: Services, node: NodeView) -> _Plan | None:
-        """For a kernel that holds nothing of ours yet; None when it does, or for what cannot be
-        encoded: comparing will name it."""
-        if not self._prepare():
-            return None
-        kernel = self._kernel
+    def _fill(self, services: Services, node: NodeView) -> _Plan:
+        """For a kernel that holds nothing of ours yet. Its steps raise _Refused."""
+        kernel, fill = self._kernel, sort_out(services, node)
         kernel.servers = VirtualServers(kernel.ipvs)  # nothing drains in an empty kernel
-        try:
-            fill = encode_ipvs(services, node, kernel.ipvs.family)
-        except (ValueError, OverflowError, KeyError):
-            return None
-
-        def all_taken(taken: bool) -> None:
-            if not taken:
-                raise _Refused
-
         return _Plan(
             rules_of(fill.filled, fill.shut_out, node),
-            lambda: all_taken(kernel.ipset.takes(fill.sets)),
-            lambda: all_taken(kernel.ipvs.takes(fill.servers)),
+            lambda: _send_all(kernel.ipset, encode_sets(fill)),
+            lambda: _send_all(kernel.ipvs, encode_servers(fill, kernel.ipvs.family)),
             lambda: kernel.addresses.bind(fill.addresses, ()),
         )
 
@@ -258,6 +245,16 @@ class IpvsBackend:
         if self._opened is not None:
             self._opened.close()
             self._opened = None
+
+
+def _send_all(socket: IpsetSocket | IpvsSocket, blobs: Iterator[bytes]) -> None:
+    """What no bytes can say (port 70000) is refused like what the kernel refuses."""
+    try:
+        taken = socket.takes(blobs)
+    except (ValueError, OverflowError, KeyError) as error:
+        raise _Refused from error
+    if not taken:
+        raise _Refused
 
 
 async def _all_of(*work: Awaitable[Any]) -> list[Any]:

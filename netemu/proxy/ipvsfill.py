@@ -1,14 +1,14 @@
 """All that IPVS mode wants of a kernel that has none of it yet, as netlink messages.
 
 The first full sync of very many Services: most are one ClusterIP and nothing else, and all messages
-about those have one form. So they are joined from the parts of a sample and sent without a look at
-each; whatever else there is goes the way of a change (`ipvs.compile_service`). If the kernel
+about those have one form. So they are joined from the parts of a sample, while others are being
+sent, and nobody looks at each; whatever else there is was compiled as for a change. If the kernel
 refuses anything, the whole is compared and sent message by message instead, to name what it was.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
@@ -18,7 +18,7 @@ from netemu.netstate.ipvs import Real, Server, Virtual
 from netemu.proxy.endpoints import Service
 from netemu.proxy.ipvs import ServiceIpvs, compile_service, empty_sets, serving
 from netemu.proxy.ipvssets import entry_command
-from netemu.proxy.model import Endpoint, NodeView
+from netemu.proxy.model import NodeView
 
 _PORT = 0xF6F7
 _MOST = 200
@@ -27,103 +27,49 @@ _MOST = 200
 
 @dataclass(slots=True)
 class Fill:
-    """Messages by socket; those of one Service's servers are one blob."""
+    """What a node is to hold. `plain` Services have a ClusterIP and nothing else."""
 
-    sets: list[bytes] = field(default_factory=list)
-    servers: list[bytes] = field(default_factory=list)
-    addresses: set[str] = field(default_factory=set)
-    filled: set[str] = field(default_factory=set)
-    """Sets that have entries."""
-    shut_out: list[tuple[str, str, int]] = field(default_factory=list)
+    node: NodeView
+    plain: list[Service] = field(default_factory=list)
+    rest: list[ServiceIpvs] = field(default_factory=list)
+    hairpins: list[str] = field(default_factory=list)
+    """KUBE-LOOP-BACK's entries of the plain ones."""
+
+    @property
+    def addresses(self) -> set[str]:
+        """To be bound to kube-ipvs0; not those that the node has anyway."""
+        found = {service.port.cluster_ip for service in self.plain}
+        found.update(*(one.addresses for one in self.rest))
+        return found - {*self.node.addresses, self.node.address}
+
+    @property
+    def filled(self) -> set[str]:
+        """Sets that have entries."""
+        found = {"KUBE-CLUSTER-IP", "KUBE-IPVS-IPS"} if self.plain else set()
+        found |= {"KUBE-LOOP-BACK"} if self.hairpins else set()
+        return found.union(*(one.entries for one in self.rest))
+
+    @property
+    def shut_out(self) -> list[tuple[str, str, int]]:
+        """Load balancers whose source ranges leave the node out."""
+        return [where for one in self.rest for where in one.no_node_access]
 
 
-@dataclass(frozen=True, slots=True)
-class _Forms:
-    """Parts of the messages for one plain Service; between them come its address and port."""
-
-    virtual: tuple[bytes, ...]
-    backed: tuple[bytes, ...]
-    """How the message for each of its real servers begins."""
-    cluster_ip: tuple[bytes, ...]
-    bound: tuple[bytes, ...]
-
-
-class _Writer:
-    def __init__(self, node: NodeView, ipvs: int) -> None:
-        self._node, self._ipvs = node, ipvs
-        self.out = Fill()
-        self._forms = cache(self._make_forms)
-        sample, hole, port = self._sample()
-        real = ipvswire.encode_real(Real(sample, _PORT))
-        self._real = around(real, hole, port)
-        self._real_size = len(real)
-
-    def _sample(self) -> tuple[str, bytes, bytes]:
-        sample = SAMPLES[self._node.family]
-        return sample, packed(sample), _PORT.to_bytes(2)
-
-    def _make_forms(self, protocol: str, persistent: int) -> _Forms:
-        sample, hole, port = self._sample()
-        virtual = Virtual(sample, protocol, _PORT)
-        server = Server(scheduler=self._node.ipvs_scheduler, persistent=persistent)
-        new = ipvswire.encode_request(self._ipvs, (ipvswire.NEW_SERVICE, virtual, server, None))
-        real = Real(sample, _PORT)
-        backed = ipvswire.encode_request(self._ipvs, (ipvswire.NEW_DEST, virtual, None, real))
-        entry = self._entry("KUBE-CLUSTER-IP", f"{sample},{protocol}:{_PORT}")
-        return _Forms(
-            around(new, hole, port),
-            around(backed[: -self._real_size], hole, port),
-            around(entry, hole, port),
-            around(self._entry("KUBE-IPVS-IPS", sample), hole),
-        )
-
-    def _entry(self, name: str, entry: str) -> bytes:
-        return ipsetwire.encode(entry_command(True, name, entry, self._node.family))
-
-    def plain(self, service: Service) -> None:
-        """A ClusterIP and nothing else."""
-        port, out = service.port, self.out
-        forms = self._forms(port.protocol, port.affinity_seconds)
-        address, number = packed(port.cluster_ip), port.port.to_bytes(2)
-        start, middle, end = forms.virtual
-        out.servers.append(start + address + middle + number + end)
-        endpoints = serving(service, port.internal_local)
-        if endpoints:
-            start, middle, end = forms.backed
-            head = start + address + middle + number + end
-            out.servers.append(head + head.join(self._reals(endpoints)))
-        start, middle, end = forms.cluster_ip
-        out.sets.append(start + address + middle + number + end)
-        if port.cluster_ip not in out.addresses:
-            out.addresses.add(port.cluster_ip)
-            start, end = forms.bound
-            out.sets.append(start + address + end)
-        self._loop_back(service)
-
-    def _reals(self, endpoints: Sequence[Endpoint]) -> list[bytes]:
-        start, middle, end = self._real
-        return [start + packed(e.address) + middle + e.port.to_bytes(2) + end for e in endpoints]
-
-    def _loop_back(self, service: Service) -> None:
-        name, protocol = self._node.name, service.port.protocol
-        for e in service.endpoints.reachable:
-            if e.node == name or not e.node:
-                entry = f"{e.address},{protocol}:{e.port},{e.address}"
-                self.out.sets.append(self._entry("KUBE-LOOP-BACK", entry))
-                self.out.filled.add("KUBE-LOOP-BACK")
-
-    def any(self, one: ServiceIpvs) -> None:
-        """What any Service adds."""
-        out = self.out
-        for virtual, server in one.servers.items():
-            requests: list[ipvswire.Request] = [(ipvswire.NEW_SERVICE, virtual, server, None)]
-            requests += [(ipvswire.NEW_DEST, virtual, None, real) for real in server.reals]
-            out.servers += [ipvswire.encode_request(self._ipvs, each) for each in requests]
-        for name, entries in one.entries.items():
-            out.sets += [self._entry(name, entry) for entry in entries]
-            out.filled.add(name)
-        out.addresses |= one.addresses
-        out.shut_out += one.no_node_access
+def sort_out(services: Mapping[str, Sequence[Service]], node: NodeView) -> Fill:
+    """Which of `services` are plain, and the others compiled."""
+    fill = Fill(node)
+    for key in sorted(services):
+        for service in services[key]:
+            if not _is_plain(service):
+                fill.rest.append(compile_service(service, node))
+                continue
+            fill.plain.append(service)
+            fill.hairpins += [
+                f"{e.address},{service.port.protocol}:{e.port},{e.address}"
+                for e in service.endpoints.reachable
+                if e.node == node.name or not e.node
+            ]
+    return fill
 
 
 def _is_plain(service: Service) -> bool:
@@ -132,21 +78,84 @@ def _is_plain(service: Service) -> bool:
     return few and not (port.is_external or port.health_check_node_port)
 
 
-def encode_ipvs(services: Mapping[str, Sequence[Service]], node: NodeView, ipvs: int) -> Fill:
-    """All messages for `services`; `ipvs` is the number that the kernel has given to IPVS.
+def encode_sets(fill: Fill) -> Iterator[bytes]:
+    """The sets and their entries. Raises ValueError, OverflowError or KeyError for what no bytes
+    can say (port 70000)."""
+    family = fill.node.family
+    sample, hole, port = _sample(family)
+    yield from (ipsetwire.encode(ipset.create(value)) for value in empty_sets(family))
 
-    Raises ValueError, OverflowError or KeyError for what no bytes can say (port 70000).
+    @cache
+    def form(protocol: str) -> tuple[bytes, ...]:
+        entry = f"{sample},{protocol}:{_PORT}"
+        return around(_entry("KUBE-CLUSTER-IP", entry, family), hole, port)
+
+    bound = around(_entry("KUBE-IPVS-IPS", sample, family), hole)
+    for service in fill.plain:
+        address, number = packed(service.port.cluster_ip), service.port.port.to_bytes(2)
+        start, middle, end = form(service.port.protocol)
+        yield start + address + middle + number + end + bound[0] + address + bound[1]
+    yield from (_entry("KUBE-LOOP-BACK", entry, family) for entry in fill.hairpins)
+    for one in fill.rest:
+        for name, entries in one.entries.items():
+            yield from (_entry(name, entry, family) for entry in entries)
+
+
+def encode_servers(fill: Fill, ipvs: int) -> Iterator[bytes]:
+    """The virtual servers, each before its real ones; raises what `encode_sets` does.
+
+    `ipvs` is the number that the kernel has given to IPVS.
     """
-    writer = _Writer(node, ipvs)
-    out = writer.out
-    out.sets += [ipsetwire.encode(ipset.create(value)) for value in empty_sets(node.family)]
-    for key in sorted(services):
-        for service in services[key]:
-            if _is_plain(service):
-                writer.plain(service)
-            else:
-                writer.any(compile_service(service, node))
-    if out.addresses:
-        out.filled |= {"KUBE-CLUSTER-IP", "KUBE-IPVS-IPS"}
-    out.addresses -= {*node.addresses, node.address}
-    return out
+    node = fill.node
+    _, hole, port = _sample(node.family)
+    forms = cache(lambda *how: _virtual_forms(node, ipvs, *how))
+    start, middle, end = around(_sample_real(node.family), hole, port)
+    for service in fill.plain:
+        one, local = service.port, service.port.internal_local
+        new, head = forms(one.protocol, one.affinity_seconds)
+        address, number = packed(one.cluster_ip), one.port.to_bytes(2)
+        virtual = new[0] + address + new[1] + number + new[2]
+        reals = [
+            start + packed(e.address) + middle + e.port.to_bytes(2) + end
+            for e in serving(service, local)
+        ]
+        if reals:
+            prefix = head[0] + address + head[1] + number + head[2]
+            virtual += prefix + prefix.join(reals)
+        yield virtual
+    for requests in map(_requests, fill.rest):
+        yield from (ipvswire.encode_request(ipvs, request) for request in requests)
+
+
+def _virtual_forms(
+    node: NodeView, ipvs: int, protocol: str, persistent: int
+) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
+    """Parts of a virtual server's message, and of how those for its real servers begin; between
+    them come its address and port."""
+    sample, hole, port = _sample(node.family)
+    virtual, real = Virtual(sample, protocol, _PORT), Real(sample, _PORT)
+    server = Server(scheduler=node.ipvs_scheduler, persistent=persistent)
+    new = ipvswire.encode_request(ipvs, (ipvswire.NEW_SERVICE, virtual, server, None))
+    whole = ipvswire.encode_request(ipvs, (ipvswire.NEW_DEST, virtual, None, real))
+    head = whole.removesuffix(_sample_real(node.family))
+    return around(new, hole, port), around(head, hole, port)
+
+
+def _sample(family: int) -> tuple[str, bytes, bytes]:
+    """An address that nothing else in a message looks like, its bytes, and those of _PORT."""
+    sample = SAMPLES[family]
+    return sample, packed(sample), _PORT.to_bytes(2)
+
+
+def _sample_real(family: int) -> bytes:
+    return ipvswire.encode_real(Real(SAMPLES[family], _PORT))
+
+
+def _entry(name: str, entry: str, family: int) -> bytes:
+    return ipsetwire.encode(entry_command(True, name, entry, family))
+
+
+def _requests(one: ServiceIpvs) -> Iterable[ipvswire.Request]:
+    for virtual, server in one.servers.items():
+        yield ipvswire.NEW_SERVICE, virtual, server, None
+        yield from ((ipvswire.NEW_DEST, virtual, None, real) for real in server.reals)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from netemu.netstate import ipset, ipsetwire, ipvswire
 from netemu.proxy.endpoints import Decision, Service
 from netemu.proxy.ipvs import IpvsConfig, compile_ipvs
-from netemu.proxy.ipvsfill import Fill, encode_ipvs
+from netemu.proxy.ipvsfill import Fill, encode_servers, encode_sets, sort_out
 from netemu.proxy.ipvsrules import rules_of
 from netemu.proxy.model import Endpoint, NodeView, ServicePort
 
@@ -52,7 +53,7 @@ def _service(dice: random.Random, number: int, node: NodeView) -> Service:
     return Service(port, Decision(found, local, bool(found)))
 
 
-def _messages(blobs: list[bytes]) -> list[bytes]:
+def _messages(blobs: Iterable[bytes]) -> list[bytes]:
     """The messages of blobs, each padded as the next one's start must be."""
     found, joined, at = [], b"".join(blobs), 0
     while at < len(joined):
@@ -74,8 +75,8 @@ def _expected(config: IpvsConfig) -> tuple[list[bytes], list[bytes]]:
 
 def _assert_same(fill: Fill, config: IpvsConfig, node: NodeView) -> None:
     servers, sets = _expected(config)
-    assert sorted(_messages(fill.servers)) == sorted(servers)
-    assert set(_messages(fill.sets)) == set(sets)
+    assert sorted(_messages(encode_servers(fill, IPVS))) == sorted(servers)
+    assert set(_messages(encode_sets(fill))) == set(sets)
     assert fill.addresses == set(config.addresses)
     assert rules_of(fill.filled, fill.shut_out, node) == config.tables
 
@@ -86,22 +87,22 @@ def test_the_bulk_is_what_is_compiled_one_by_one(node: NodeView, seed: int) -> N
     dice = random.Random(seed)
     services = {f"d/s{n}": (_service(dice, n, node),) for n in range(dice.randint(0, 12))}
     config = compile_ipvs([one for key in sorted(services) for one in services[key]], node)
-    _assert_same(encode_ipvs(services, node, IPVS), config, node)
+    _assert_same(sort_out(services, node), config, node)
 
 
 def test_a_very_large_service_is_not_one_blob() -> None:
     port = ServicePort(namespace="d", name="s", cluster_ip="10.96.0.1", port=80)
     found = tuple(Endpoint(f"10.244.{n // 250}.{n % 250 + 1}", 80, "node-2") for n in range(3000))
     service = Service(port, Decision(found, (), True))
-    fill = encode_ipvs({"d/s": (service,)}, V4, IPVS)
-    assert max(len(blob) for blob in fill.servers) < 1000
+    fill = sort_out({"d/s": (service,)}, V4)
+    assert max(len(blob) for blob in encode_servers(fill, IPVS)) < 1000
     _assert_same(fill, compile_ipvs([service], V4), V4)
 
 
 def test_a_virtual_server_comes_before_its_real_ones() -> None:
     services = {f"d/s{n}": (_service(random.Random(n), n, V4),) for n in range(30)}
     seen = set()
-    for message in _messages(encode_ipvs(services, V4, IPVS).servers):
+    for message in _messages(encode_servers(sort_out(services, V4), IPVS)):
         command, identity = message[16], message[24:68]
         if command == ipvswire.NEW_SERVICE:
             seen.add(identity)
@@ -111,5 +112,7 @@ def test_a_virtual_server_comes_before_its_real_ones() -> None:
 
 def test_what_no_bytes_can_say_is_refused() -> None:
     port = ServicePort(namespace="d", name="s", cluster_ip="10.96.0.1", port=70000)
-    with pytest.raises(OverflowError):
-        encode_ipvs({"d/s": (Service(port, Decision()),)}, V4, IPVS)
+    fill = sort_out({"d/s": (Service(port, Decision()),)}, V4)
+    for blobs in (encode_sets(fill), encode_servers(fill, IPVS)):
+        with pytest.raises(OverflowError):
+            list(blobs)
