@@ -15,7 +15,7 @@ from netemu.netstate.ipvs import Changes, Real, Server, Servers, Virtual, diff
 from netemu.netstate.ipvswire import Request
 from netemu.node.ipvssocket import GONE, IpvsSocket
 
-TRIAL = {4: Virtual("255.255.255.255", "tcp", 9), 6: Virtual("ff02::1", "tcp", 9)}
+_TRIAL = {4: Virtual("255.255.255.255", "tcp", 9), 6: Virtual("ff02::1", "tcp", 9)}
 """TCP knows no broadcast and no multicast."""
 
 
@@ -55,7 +55,7 @@ class VirtualServers:
             family = 6 if ":" in virtual.address else 4
             trials.setdefault((family, server.scheduler), set()).update(server.reals)
         for (family, scheduler), reals in trials.items():
-            self._try_reals(TRIAL[family], Server(scheduler=scheduler, reals=frozenset(reals)))
+            self._try_reals(_TRIAL[family], Server(scheduler=scheduler, reals=frozenset(reals)))
 
     def _try_reals(self, trial: Virtual, server: Server) -> None:
         requests: list[Request] = [(wire.NEW_SERVICE, trial, server, None)]
