@@ -9,6 +9,7 @@ https://github.com/kubernetes/kubernetes/blob/master/pkg/proxy/runner/bounded_fr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -95,6 +96,8 @@ class NodeProxy:
         self._healthy, self._updated = False, 0.0
         self._unusable: dict[str, tuple[str, ...]] = {}
         """Addresses left out, by Service key: what users have been told of."""
+        self._lost: dict[tuple[str, int], tuple[str, ...]] = {}
+        """Addresses that another Service has, by key and family: what users have been told of."""
         self._families = self._open_families(self.options)
         self._health = HealthServers(path, lambda: self._healthy)
         self._services.on_change(self._service_changed)
@@ -267,6 +270,7 @@ class NodeProxy:
             fresh = await self._decide(keys, view)
             await family.sync(fresh)
             await self._tell_left_out(family)
+            await self._tell_lost(family)
             touched |= keys
         await self._tell_unusable(touched)
         for key in touched:
@@ -339,6 +343,20 @@ class NodeProxy:
             text = f"{self._name}: no packet can be sent to {', '.join(found)}; left out"
             await self._events.event(service, SERVICES, "Warning", "EndpointLeftOut", text)
 
+    async def _tell_lost(self, family: FamilyProxy) -> None:
+        """Name the external addresses that a Service asks for and another one has."""
+        number = family.view.family
+        known = {key: lost for (key, of), lost in self._lost.items() if of == number}
+        for key in known.keys() - family.claims.lost.keys():
+            del self._lost[key, number]
+        for key, lost in sorted(family.claims.lost.items()):
+            service = self._services.get(key)
+            if known.get(key) == lost or service is None or self._events is None:
+                continue
+            self._lost[key, number] = lost
+            text = f"{self._name}: served for another Service: {', '.join(lost)}"
+            await self._events.event(service, SERVICES, "Warning", "AddressTaken", text)
+
     # --- upkeep -----------------------------------------------------------------------------
 
     async def _watch_over(self) -> None:
@@ -371,22 +389,39 @@ class NodeProxy:
     async def set_mode(self, mode: str) -> None:
         """Switch to another proxy mode; nothing of the old one stays.
 
-        New rules come before the old ones go, except where both own chains of one name.
+        New rules come before the old ones go, except where both own chains of one name. If they
+        don't come, the old mode stays.
         """
         async with self._syncing:
             if mode == self.options.mode:
                 return
             shared = {"iptables", "ipvs"} == {self.options.mode, mode}
-            former, self.options = self._families, replace(self.options, mode=mode)
-            self._families = self._open_families(self.options)
-            if shared:
-                await _clean(former)
-            for old, new in zip(former, self._families, strict=True):
-                new.view = old.view
-                await new.sync(old.services)
+            former, options = self._families, replace(self.options, mode=mode)
+            fresh = self._open_families(options)
+            try:
+                if shared:
+                    await _clean(former)
+                for old, new in zip(former, fresh, strict=True):
+                    new.view = old.view
+                    await new.sync(old.claims.asked)
+            except BaseException:
+                await self._back_to(former, fresh)
+                raise
+            self._families, self.options = fresh, options
             if not shared:
                 await _clean(former)
+            for family in fresh:
+                await self._tell_left_out(family)
             await self._serve_health()
+
+    async def _back_to(self, former: Sequence[FamilyProxy], fresh: Sequence[FamilyProxy]) -> None:
+        """Take away what came of another mode, and put in anew what that may have taken."""
+        with contextlib.suppress(DataplaneError, CapabilityError, OSError):
+            await _clean(fresh)
+        for family in former:
+            family.needs_full = True
+        self._pending.full = True
+        self._wake.set()
 
     async def clean(self) -> None:
         """Take all rules out of the node."""

@@ -15,6 +15,7 @@ from netemu.errors import DataplaneError
 from netemu.netstate.conntrack import Look, Served, looks
 from netemu.node.conntrack import ConntrackTable
 from netemu.node.proxybackend import Backend, Change, Services
+from netemu.proxy.claims import Claims
 from netemu.proxy.conntrack import served_by, with_places_of
 from netemu.proxy.endpoints import Service
 from netemu.proxy.model import NodeView
@@ -30,6 +31,8 @@ class FamilyProxy:
         self.view = view
         self.backend = backend
         self.services: dict[str, tuple[Service, ...]] = {}
+        """What the rules are made of: no two have one address and port."""
+        self.claims = Claims()
         self.left_out: frozenset[str] = frozenset()
         """Services that the kernel refused."""
         self.needs_full = True
@@ -41,7 +44,7 @@ class FamilyProxy:
         """Bring in the services in `fresh` (an empty tuple: gone). Raises DataplaneError."""
         changes = [
             Change(key, self.services.get(key, ()), new)
-            for key, new in fresh.items()
+            for key, new in self.claims.settle(fresh).items()
             if self.services.get(key, ()) != new
         ]
         for change in changes:

@@ -67,7 +67,7 @@ class NftState:
 
     def change(self, changes: Iterable[tuple[str, Sequence[Service], Sequence[Service]]]) -> Delta:
         """The delta for (key, old ports, new ports); takes them as done."""
-        delta = Delta()
+        delta, compiled = Delta(), []
         for key, old_ports, new_ports in changes:
             old = _merged(self._compile(s, self._node) for s in old_ports)
             new = _merged(self._compile(s, self._node) for s in new_ports)
@@ -76,8 +76,11 @@ class NftState:
             else:
                 self._services.pop(key, None)
             self._chains(delta, old, new)
-            self._elements(delta, old.elements, new.elements)
             self._contested(delta, key, old.contested, new.contested)
+            compiled.append((old, new))
+        # Afterwards: what was an external address may be another Service's ClusterIP now.
+        for old, new in compiled:
+            self._elements(delta, old.elements, new.elements)
         return delta
 
     def _chains(self, delta: Delta, old: ServiceNft, new: ServiceNft) -> None:

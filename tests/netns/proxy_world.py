@@ -249,14 +249,15 @@ class World:
     async def apply(self, step: Any) -> None:
         """Bring both nodes to `step`, incrementally from what they hold."""
         for node in scenario.NODES:
-            view, services = step.view(node), step.services(node)
+            view, services = step.view(node), step.decided(node)
             proxy = self._proxies.get(node)
             if proxy is None:
                 backend = open_backend(self.mode, path_of(node))
                 proxy = self._proxies[node] = FamilyProxy(path_of(node), view, backend)
             elif proxy.view != view:
                 proxy.view, proxy.needs_full = view, True
-            gone: dict[str, tuple[Any, ...]] = {k: () for k in proxy.services if k not in services}
+            gone: dict[str, tuple[Any, ...]]
+            gone = {k: () for k in proxy.claims.asked if k not in services}
             await proxy.sync({**gone, **services})
 
     async def close(self) -> None:

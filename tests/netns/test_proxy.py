@@ -8,6 +8,7 @@ import json
 import re
 import socket
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -127,6 +128,49 @@ async def test_a_connection_outlives_every_switch(path: str) -> None:
                         assert server.recv(5, socket.MSG_WAITALL) == b"there", mode
                         server.sendall(b"back")
                         assert client.recv(4, socket.MSG_WAITALL) == b"back", mode
+
+
+class _Full(Exception):
+    """The disk, or whatever else an operating system has to say."""
+
+
+@pytest.mark.parametrize(("mode", "other"), [("iptables", "flat"), ("flat", "iptables")])
+async def test_a_switch_that_fails_half_way_is_taken_back(
+    path: str, mode: str, other: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with cluster(path, mode) as here:
+        await here.apply(service(), endpoints("web", "10.244.1.5"))
+        sync = FamilyProxy.sync
+
+        async def fails_afterwards(self: FamilyProxy, fresh: Any) -> None:
+            await sync(self, fresh)
+            raise _Full
+
+        with monkeypatch.context() as patched, pytest.raises(_Full):
+            patched.setattr(FamilyProxy, "sync", fails_afterwards)
+            await here.proxy.set_mode(other)
+        await here.apply(endpoints("web", "10.244.1.6"))
+        marks = {"iptables": "KUBE-SVC-", "flat": "netemu-flat"}
+        rules = await here.rules()
+        assert marks[mode] in rules and marks[other] not in rules and "10.244.1.6" in rules
+        await here.proxy.set_mode(other)
+        rules = await here.rules()
+        assert marks[other] in rules and marks[mode] not in rules
+
+
+async def test_addresses_change_hands_also_after_a_switch(path: str) -> None:
+    vip = ["203.0.113.9"]
+    async with cluster(path, "flat") as here:
+        await here.apply(service("a", "10.96.0.21", externalIPs=vip), endpoints("a", "10.244.1.5"))
+        await here.apply(service("b", "10.96.0.22", externalIPs=vip), endpoints("b", "10.244.1.6"))
+        (warning,) = await here.warnings("b")
+        assert warning.startswith("AddressTaken") and "203.0.113.9:80/TCP" in warning
+        await here.proxy.set_mode("iptables")
+        await here.client.delete(SERVICES, "a", "default")
+        await here.apply()
+        (claimed,) = re.findall(r"-d 203.0.113.9/32 .*", await here.rules())
+        assert "KUBE-EXT-" in claimed
+        assert await here.warnings("a") == []
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -20,6 +20,7 @@ from netemu.netstate.trace import Outcome, RuleSource, trace
 from netemu.netstate.trace.iptables import IptablesRules
 from netemu.netstate.trace.ipvs import IpvsRules
 from netemu.netstate.trace.nftables import NftRules
+from netemu.proxy.claims import Claims
 from netemu.proxy.endpoints import Service
 from netemu.proxy.flat import compile_flat
 from netemu.proxy.iptables import JUMPS, compile_iptables
@@ -159,16 +160,20 @@ class StepOf:
         return replace(view, **self.options)
 
     def services(self, node: str) -> dict[str, tuple[Service, ...]]:
-        """What the node's proxy makes of the objects, by Service key."""
+        """What the rules of the node are made of, by Service key."""
+        settled = Claims().settle(self.decided(node))
+        return {key: ports for key, ports in sorted(settled.items()) if ports}
+
+    def decided(self, node: str) -> dict[str, tuple[Service, ...]]:
+        """What the node's proxy makes of each Service by itself."""
         slices: dict[str, list[dict[str, Any]]] = {}
         for obj in self.of_kind("EndpointSlice"):
             slices.setdefault(service_of_slice(obj), []).append(obj)
         view = self.view(node)
-        found = {
+        return {
             meta.key(obj): desired_services(obj, slices.get(meta.key(obj), ()), view)
             for obj in self.of_kind("Service")
         }
-        return {key: ports for key, ports in sorted(found.items()) if ports}
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from netemu.config import ClusterConfig
 from netemu.netstate.packet import Packet
 from netemu.netstate.trace import Outcome, trace
 from netemu.proxy import nodeports
+from netemu.proxy.claims import Claims
 from netemu.proxy.model import NodeView, service_of_slice
 from netemu.proxy.services import desired_services, seen_from
 
@@ -154,11 +155,12 @@ class World:
             return story
         family: Family = 6 if ":" in aim.address else 4
         view = self.view(node, family)
-        ports = [
-            port
-            for name in sorted(self.services)
-            for port in desired_services(self.services[name], self.slices.get(name, ()), view)
-        ]
+        decided = {
+            name: desired_services(service, self.slices.get(name, ()), view)
+            for name, service in sorted(self.services.items())
+        }
+        settled = Claims().settle(decided)
+        ports = [port for name in sorted(settled) for port in settled[name]]
         packet = Packet(
             source=sender.address,
             destination=aim.address,
