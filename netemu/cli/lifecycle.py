@@ -129,11 +129,10 @@ def up(
 def _require(config: ClusterConfig) -> None:
     """Fail before anything is made when this machine lacks what the cluster needs."""
     _require_root("bringing a cluster up")
-    from netemu.node.capabilities import REQUIRED, require
+    from netemu.node.capabilities import REQUIRED, needed_by, require
 
-    modes = {config.proxy.mode, *(node.proxy_mode for node in config.nodes if node.proxy_mode)}
-    needs = {"nftables": ("nftables",), "flat": ("nftables",), "ipvs": ("ipset", "ipvs", "dummy")}
-    require(*REQUIRED, *(need for mode in sorted(modes) for need in needs.get(mode, ())))
+    modes = (config.proxy.mode, *(node.proxy_mode for node in config.nodes))
+    require(*REQUIRED, *needed_by(modes))
 
 
 def _start(config: ClusterConfig) -> None:

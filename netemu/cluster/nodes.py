@@ -20,6 +20,7 @@ from netemu.cluster.node_agent import NodeAgent
 from netemu.config import ClusterConfig, NodeConfig
 from netemu.config.cluster import PROXY_MODES
 from netemu.errors import ApiError, ConfigError, NetemuError
+from netemu.node.capabilities import needed_by, require
 from netemu.node.fabric import Fabric
 from netemu.node.machine import Machine
 
@@ -87,6 +88,7 @@ class Nodes:
         """A new machine on the underlay that joins the cluster."""
         if any(other.name == node.name for other in self.config.nodes):
             raise ConfigError([f'node "{node.name}" exists already'])
+        await asyncio.to_thread(require, *needed_by([node.proxy_mode]))
         await self._claim([*(other.name for other in self.config.nodes), node.name])
         await self._fabric.add([node.name])
         self._save((*self.config.nodes, node))
@@ -140,11 +142,10 @@ class Nodes:
         if mode not in PROXY_MODES:
             raise ConfigError([f'unknown proxy mode "{mode}" (modes: {", ".join(PROXY_MODES)})'])
         names = [self._node(name).name] if name else [node.name for node in self.config.nodes]
+        await asyncio.to_thread(require, *needed_by([mode]))
         for each in names:
             if each in self.agents:
                 await self.agents[each].proxy.set_mode(mode)
-        changed = tuple(
-            replace(node, proxy_mode=mode) if node.name in names else node
-            for node in self.config.nodes
-        )
-        self._save(changed)
+            # One by one: if the next node's kernel refuses, this one has changed.
+            nodes = self.config.nodes
+            self._save(tuple(replace(n, proxy_mode=mode) if n.name == each else n for n in nodes))

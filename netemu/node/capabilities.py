@@ -133,9 +133,22 @@ def require(*names: str) -> None:
         capability = _find(name)
         if not capability.present:
             why = f": {capability.detail}" if capability.detail else ""
+            _find.cache_clear()  # whoever follows the hint asks again
             raise CapabilityError(
                 f"this machine lacks {name} ({capability.needed_by}){why}", hint=capability.hint
             )
+
+
+_PROXY_MODES = {
+    "nftables": ("nftables",),
+    "flat": ("nftables",),
+    "ipvs": ("ipset", "ipvs", "dummy"),
+}
+
+
+def needed_by(modes: Iterable[str]) -> tuple[str, ...]:
+    """What proxy modes need besides what every cluster does."""
+    return tuple(need for mode in sorted(set(modes)) for need in _PROXY_MODES.get(mode, ()))
 
 
 @cache

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from proxied_node import has_ipvs
+
 CLUSTER = """
 apiVersion: netemu.dev/v1
 kind: Cluster
@@ -109,6 +111,18 @@ def test_every_node_serves_the_service_in_its_own_mode(mixed: Any) -> None:
     tables = [mixed.in_node(f"node-{n}", "nft", "list", "tables") for n in (2, 3)]
     assert "kube-proxy" in tables[0] and "netemu-flat" not in tables[0]
     assert "netemu-flat" in tables[1] and "kube-proxy" not in tables[1]
+
+
+def test_a_mode_that_the_machine_lacks_changes_nothing(mixed: Any) -> None:
+    if has_ipvs():
+        pytest.skip("this kernel has all modes")
+    before = mixed.run("proxy-mode")
+    for arguments in (("proxy-mode", "ipvs"), ("node", "add", "node-4", "--proxy-mode", "ipvs")):
+        done = mixed.try_run(*arguments)
+        assert done.returncode != 0 and "lacks ip" in done.stderr, done.stderr
+    assert mixed.run("proxy-mode") == before
+    mixed.run("apply", "-f", "-", stdin=NEAR)  # which waits for the proxies of all nodes
+    mixed.run("delete", "pod", "near-1", "near-2")
 
 
 def test_traffic_stays_near_while_it_can(mixed: Any) -> None:
