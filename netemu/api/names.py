@@ -236,12 +236,14 @@ def ip(text: str) -> list[str]:
 
 
 def cidr(text: str) -> list[str]:
+    """An address and a number of bits; no mask in dots."""
     try:
         ipaddress.ip_interface(text)
     except ValueError:
         pass
     else:
-        if "/" in text:
+        bits = text.partition("/")[2]
+        if bits.isascii() and bits.isdigit():
             return []
     return ["must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)"]
 

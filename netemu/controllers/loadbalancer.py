@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address, ip_network
 from typing import Any, ClassVar
 
-from netemu.api import kinds
+from netemu.api import kinds, names
 from netemu.api.kind import Object
 from netemu.api.meta import is_deleting, key
 from netemu.controllers.context import ControllerContext
@@ -38,7 +38,7 @@ def choose(pool: str, taken: Iterable[str], wanted: str = "") -> str | None:
     """The address asked for if it is free, else the lowest free one; None when there is none."""
     used, network = set(taken), ip_network(pool)
     if wanted:
-        inside = ip_address(wanted) in network
+        inside = bool(names.ip_version(wanted)) and ip_address(wanted) in network
         return wanted if inside and wanted not in used else None
     for address, _ in zip(network.hosts(), range(_MOST), strict=False):
         if str(address) not in used:

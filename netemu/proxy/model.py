@@ -19,6 +19,7 @@ from typing import Literal
 
 from netemu.api import meta
 from netemu.api.kind import Object
+from netemu.api.servicespec.addresses import unmapped
 
 Family = Literal[4, 6]
 
@@ -131,7 +132,7 @@ def _canonical(text: object, family: Family) -> str:
     kube-proxy takes what the API let through in older releases: leading zeros.
     """
     try:
-        parsed = ip_address(_decimal(str(text)))
+        parsed = unmapped(ip_address(_decimal(str(text))))
     except ValueError:
         return ""
     return str(parsed) if parsed.version == family else ""

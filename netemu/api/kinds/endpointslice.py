@@ -5,6 +5,8 @@ https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from ipaddress import ip_address
 from typing import Any
 
 from netemu.api import names
@@ -13,12 +15,13 @@ from netemu.api.invalid import duplicate, invalid, not_supported, required, too_
 from netemu.api.kind import Cause, Column, Kind, Object
 from netemu.api.objectrules import IMMUTABLE
 from netemu.api.podspec.containers import PROTOCOLS
-from netemu.api.servicespec.addresses import not_special
+from netemu.api.servicespec.addresses import not_special, unmapped
 
 TYPES = ("FQDN", "IPv4", "IPv6")
 MAX_ENDPOINTS = 1000
 MAX_ADDRESSES = 100
 MAX_PORTS = 20000
+MAX_HINTS = 8
 
 
 def _default(obj: Object) -> None:
@@ -65,6 +68,7 @@ def _check_endpoints(endpoints: list[Any], family: str) -> list[Cause]:
         if endpoint.get("hostname") is not None:
             wrong = names.dns1123_label(endpoint["hostname"])
             causes += [invalid(f"{where}.hostname", endpoint["hostname"], why) for why in wrong]
+        causes += _check_hints(endpoint.get("hints") or {}, f"{where}.hints")
     return causes
 
 
@@ -75,9 +79,33 @@ def _check_address(address: str, family: str, path: str) -> list[Cause]:
             wrong = ["should be a domain with at least two segments separated by dots"]
         return [invalid(path, address, why) for why in wrong]
     version = {"IPv4": 4, "IPv6": 6}.get(family)
-    if version and names.ip_version(address) != version:
+    if not version:
+        return []
+    if names.ip_version(address) != version or unmapped(ip_address(address)).version != version:
         return [invalid(path, address, f"must be a valid {family} address")]
-    return not_special(address, path) if version else []
+    return not_special(address, path)
+
+
+def _check_hints(hints: Object, path: str) -> list[Cause]:
+    zones, nodes = hints.get("forZones") or [], hints.get("forNodes") or []
+    return [
+        *_check_hinted(zones, f"{path}.forZones", names.label_value),
+        *_check_hinted(nodes, f"{path}.forNodes", names.dns1123_subdomain),
+    ]
+
+
+def _check_hinted(hinted: list[Any], path: str, rule: Callable[[str], list[str]]) -> list[Cause]:
+    if len(hinted) > MAX_HINTS:
+        return [too_many(path, len(hinted), MAX_HINTS)]
+    causes: list[Cause] = []
+    seen: set[str] = set()
+    for index, each in enumerate(hinted):
+        where, name = f"{path}[{index}].name", each.get("name") or ""
+        if name in seen:
+            causes.append(duplicate(where, name))
+        seen.add(name)
+        causes += [invalid(where, name, why) for why in rule(name)]
+    return causes
 
 
 def _check_ports(ports: list[Any]) -> list[Cause]:

@@ -15,6 +15,7 @@ from netemu.api.servicespec.changes import HEADLESS, is_headless
 
 FAMILIES = ("IPv4", "IPv6")
 _POLICIES = ("PreferDualStack", "RequireDualStack", "SingleStack")
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _ONCE = "may not change once set"
 
 
@@ -23,13 +24,18 @@ def not_special(address: str, path: str) -> list[Cause]:
     return [invalid(path, address, why) for why in _wrong_with(address)]
 
 
+def unmapped(address: Address) -> Address:
+    """What an IPv6 form of an IPv4 address (::ffff:10.0.0.1) means: the latter."""
+    return getattr(address, "ipv4_mapped", None) or address
+
+
 @lru_cache(maxsize=4096)
 def _wrong_with(address: str) -> tuple[str, ...]:
     """A Service's endpoints are written whole each time one of them changes."""
     wrong = names.ip(address)
     if wrong:
         return tuple(wrong)
-    found = ipaddress.ip_address(address)
+    found = unmapped(ipaddress.ip_address(address))
     if found.is_unspecified:
         wrong.append(f"may not be unspecified ({address})")
     if found.is_loopback:

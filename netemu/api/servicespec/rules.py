@@ -169,11 +169,16 @@ def _check_load_balancer(obj: Object, spec: Object, old: Object | None) -> list[
             for key in ("allocateLoadBalancerNodePorts", "loadBalancerClass")
             if spec.get(key) is not None
         ]
+    load_balancer_class = spec.get("loadBalancerClass")
+    if balances and load_balancer_class is not None:
+        wrong = names.qualified_name(load_balancer_class)
+        where = "spec.loadBalancerClass"
+        causes += [invalid(where, load_balancer_class, why) for why in wrong]
     before = (old or {}).get("spec") or {}
     stays = before.get("type") == "LoadBalancer" == spec.get("type")
     if stays and before.get("loadBalancerClass") != spec.get("loadBalancerClass"):
-        given = spec.get("loadBalancerClass")
-        causes.append(invalid("spec.loadBalancerClass", given, "may not change once set"))
+        message = "may not change once set"
+        causes.append(invalid("spec.loadBalancerClass", load_balancer_class, message))
     return causes
 
 
@@ -208,12 +213,27 @@ def _check_traffic(spec: Object) -> list[Cause]:
     return causes
 
 
+def _check_ip_mode(ingress: Object, where: str) -> list[Cause]:
+    mode = ingress.get("ipMode")
+    if mode is None:
+        return []
+    if not ingress.get("ip"):
+        return [forbidden(f"{where}.ipMode", "may not be specified when `ip` is not set")]
+    known = ("Proxy", "VIP")
+    return [] if mode in known else [not_supported(f"{where}.ipMode", mode, known)]
+
+
 def validate_status(obj: Object, old: Object | None) -> list[Cause]:
     balancer = (obj.get("status") or {}).get("loadBalancer") or {}
+    given = balancer.get("ingress") or ()
+    if given and (obj.get("spec") or {}).get("type") != "LoadBalancer":
+        message = "may only be used when `spec.type` is 'LoadBalancer'"
+        return [forbidden("status.loadBalancer.ingress", message)]
     causes: list[Cause] = []
-    for index, ingress in enumerate(balancer.get("ingress") or ()):
+    for index, ingress in enumerate(given):
         where = f"status.loadBalancer.ingress[{index}]"
         address, hostname = ingress.get("ip"), ingress.get("hostname")
+        causes += _check_ip_mode(ingress, where)
         if address:
             causes += [invalid(f"{where}.ip", address, why) for why in names.ip(address)]
         if hostname:

@@ -47,8 +47,6 @@ class ClusterIPs:
         """Fill in families and addresses; what it reserves it adds to `taken`."""
         spec = obj["spec"]
         if _kind(spec) in _NO_IP:
-            for field in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-                spec.pop(field, None)
             return []
         asked = list(
             spec.get("clusterIPs") or ([spec["clusterIP"]] if spec.get("clusterIP") else [])

@@ -50,16 +50,17 @@ class NodePorts:
             for index, port in enumerate(_ports(spec))
             if port.get("nodePort")
         ]
+        health = f"spec.{_HEALTH}"
         if spec.get(_HEALTH):
-            asked.append((f"spec.{_HEALTH}", spec[_HEALTH]))
+            asked.append((health, spec[_HEALTH]))
         mine: set[int] = set()
         for field, number in asked:
-            if number in mine:
+            if number in mine and field != health:
                 continue  # the same number for another protocol; validation refuses the rest
             if not self._allocator.contains(number):
                 message = "provided port is not in the valid range. The range of valid ports is"
                 causes.append(invalid(field, number, f"{message} {self._range}"))
-            elif not self._allocator.is_free(number, owner):
+            elif number in mine or not self._allocator.is_free(number, owner):
                 causes.append(invalid(field, number, "provided port is already allocated"))
             else:
                 self._allocator.reserve(number)

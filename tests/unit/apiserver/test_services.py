@@ -170,6 +170,19 @@ IMPOSSIBLE = {
         {"type": "LoadBalancer", "healthCheckNodePort": 32000},
         "spec.healthCheckNodePort",
     ),
+    "a health check port that is its own NodePort": (
+        {
+            "type": "LoadBalancer",
+            "externalTrafficPolicy": "Local",
+            "healthCheckNodePort": 31001,
+            "ports": [{"port": 80, "nodePort": 31001}],
+        },
+        "spec.healthCheckNodePort",
+    ),
+    "an ExternalName with an address": (
+        {"type": "ExternalName", "externalName": "a.b", "clusterIP": "10.96.0.31"},
+        "spec.clusterIPs",
+    ),
     "an address of the other family": (
         {"clusterIP": "fd00::1", "ipFamilies": ["IPv4"]},
         "spec.clusterIPs[0]",

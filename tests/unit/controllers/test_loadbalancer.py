@@ -18,6 +18,8 @@ from netemu.controllers.loadbalancer import choose
         ([], "172.31.0.2", "172.31.0.2"),
         (["172.31.0.2"], "172.31.0.2", None),
         ([], "10.0.0.1", None),
+        ([], "no address", None),
+        ([], "fd00::1", None),
     ],
 )
 def test_choose(taken, wanted, expected):

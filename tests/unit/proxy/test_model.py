@@ -154,3 +154,8 @@ def test_addresses_of_old_objects_are_read_as_decimal() -> None:
     raw = endpoint_slice("a", {"addresses": ["010.244.01.001"]})
     (endpoint,) = endpoints_of([raw])["", "tcp"]
     assert endpoint.address == "10.244.1.1"
+
+
+def test_an_ipv4_address_in_ipv6_form_is_what_it_means() -> None:
+    (port,) = service_ports(service(externalIPs=["::ffff:203.0.113.1"]))
+    assert port.external_ips == ("203.0.113.1",)

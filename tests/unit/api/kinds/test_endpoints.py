@@ -3,7 +3,7 @@ from typing import Any
 import pytest
 
 from kind_rules import problems, stored
-from netemu.api import table
+from netemu.api import names, table
 from netemu.api.kind import Kind
 from netemu.api.kinds import ENDPOINT_SLICES, ENDPOINTS
 
@@ -13,6 +13,10 @@ METADATA = {"name": "e", "namespace": "default"}
 def endpoint_slice(*addresses: str, kind: str = "IPv4", **more: Any) -> dict[str, Any]:
     endpoints = [{"addresses": [address]} for address in addresses]
     return {"addressType": kind, "endpoints": endpoints, "ports": [{"port": 80}], **more}
+
+
+def hinted(**hints: Any) -> dict[str, Any]:
+    return endpoint_slice() | {"endpoints": [{"addresses": ["10.0.0.1"], "hints": hints}]}
 
 
 @pytest.mark.parametrize(
@@ -27,6 +31,26 @@ def endpoint_slice(*addresses: str, kind: str = "IPv4", **more: Any) -> dict[str
             endpoint_slice("127.0.0.1"),
             "endpoints[0].addresses[0]",
             'Invalid value: "127.0.0.1": may not be in the loopback range (127.0.0.0/8, ::1/128)',
+        ),
+        (
+            endpoint_slice("::ffff:10.0.0.1", kind="IPv6"),
+            "endpoints[0].addresses[0]",
+            'Invalid value: "::ffff:10.0.0.1": must be a valid IPv6 address',
+        ),
+        (
+            hinted(forZones=[{"name": "a"}, {"name": "a"}]),
+            "endpoints[0].hints.forZones[1].name",
+            'Duplicate value: "a"',
+        ),
+        (
+            hinted(forZones=[{"name": f"z{n}"} for n in range(9)]),
+            "endpoints[0].hints.forZones",
+            "Too many: 9: must have at most 8 items",
+        ),
+        (
+            hinted(forNodes=[{"name": "A B"}]),
+            "endpoints[0].hints.forNodes[0].name",
+            f'Invalid value: "A B": {names.dns1123_subdomain("A B")[0]}',
         ),
         (
             {**endpoint_slice(), "endpoints": [{"addresses": []}]},

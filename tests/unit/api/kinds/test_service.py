@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 
 import kind_rules
-from netemu.api import meta, table
+from netemu.api import meta, names, table
 from netemu.api.kinds import SERVICES
 
 problems = partial(kind_rules.problems, SERVICES)
@@ -93,6 +93,28 @@ def test_cluster_ip_and_cluster_ips_go_together() -> None:
             'Invalid value: "127.0.0.1": may not be in the loopback range (127.0.0.0/8, ::1/128)',
         ),
         (
+            service(externalIPs=["::ffff:127.0.0.1"]),
+            "spec.externalIPs[0]",
+            'Invalid value: "::ffff:127.0.0.1": may not be in the loopback range (127.0.0.0/8,'
+            " ::1/128)",
+        ),
+        (
+            service(type="LoadBalancer", loadBalancerSourceRanges=["10.0.0.0/255.0.0.0"]),
+            "spec.LoadBalancerSourceRanges",
+            'Invalid value: "[10.0.0.0/255.0.0.0]": must be a list of IP ranges. For example,'
+            " 10.240.0.0/24,10.250.0.0/24 ",
+        ),
+        (
+            service(type="LoadBalancer", loadBalancerClass="-bad"),
+            "spec.loadBalancerClass",
+            f'Invalid value: "-bad": {names.qualified_name("-bad")[0]}',
+        ),
+        (
+            service(type="ExternalName", externalName="a.b", clusterIP="10.96.0.7"),
+            "spec.clusterIPs",
+            "Forbidden: may not be set for ExternalName services",
+        ),
+        (
             service(externalTrafficPolicy="Local"),
             "spec.externalTrafficPolicy",
             'Invalid value: "Local": may only be set for externally-accessible services',
@@ -141,6 +163,36 @@ def test_what_is_refused(obj: dict[str, Any], field: str, message: str) -> None:
 )
 def test_good_services(obj: dict[str, Any]) -> None:
     assert problems(obj) == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "ingress", "wrong"),
+    [
+        ("LoadBalancer", {"ip": "203.0.113.1", "ipMode": "Proxy"}, []),
+        ("LoadBalancer", {"hostname": "a.b"}, []),
+        (
+            "LoadBalancer",
+            {"ip": "203.0.113.1", "ipMode": "Router"},
+            [("[0].ipMode", 'Unsupported value: "Router": supported values: "Proxy", "VIP"')],
+        ),
+        (
+            "LoadBalancer",
+            {"hostname": "a.b", "ipMode": "VIP"},
+            [("[0].ipMode", "Forbidden: may not be specified when `ip` is not set")],
+        ),
+        (
+            "ClusterIP",
+            {"ip": "203.0.113.1"},
+            [("", "Forbidden: may only be used when `spec.type` is 'LoadBalancer'")],
+        ),
+    ],
+)
+def test_a_load_balancers_status(
+    kind: str, ingress: dict[str, str], wrong: list[tuple[str, str]]
+) -> None:
+    obj = stored(service(type=kind)) | {"status": {"loadBalancer": {"ingress": [ingress]}}}
+    found = [(cause.field, cause.message) for cause in SERVICES.validate_status(obj, None)]
+    assert found == [(f"status.loadBalancer.ingress{where}", why) for where, why in wrong]
 
 
 def allocated(**spec: Any) -> dict[str, Any]:
