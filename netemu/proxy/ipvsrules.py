@@ -51,7 +51,8 @@ class _Rules:
         return [f"{start}{self._match(name, places)} -j {target}"]
 
     def services(self) -> list[str]:
-        rules = [] if self._node.family == 6 else ["-s 127.0.0.0/8 -j RETURN"]
+        itself = "::1/128" if self._node.family == 6 else "127.0.0.0/8"
+        rules = [f"-s {itself} -j RETURN"]
         rules += self.if_filled("KUBE-LOAD-BALANCER", "dst,dst", "KUBE-LOAD-BALANCER")
         rules += self._cluster_ip()
         rules += self.if_filled("KUBE-EXTERNAL-IP", "dst,dst", "KUBE-MARK-MASQ")

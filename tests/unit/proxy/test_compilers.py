@@ -157,7 +157,9 @@ def test_ipv6_rules_speak_ipv6() -> None:
     table = nftables.compile_nftables([one], six)
     assert table.family == "ip6"
     assert not any(" ip " in f" {r} " for c in table.chains.values() for r in c.rules)
-    assert "KUBE-6-CLUSTER-IP" in compile_ipvs([one], six).sets
+    ipvs = compile_ipvs([one], six)
+    assert "KUBE-6-CLUSTER-IP" in ipvs.sets
+    assert ipvs.tables["nat"]["KUBE-SERVICES"][0] == "-s ::1/128 -j RETURN"
     assert encode_flat({"d/s": (one,)}, six)
 
 
