@@ -17,7 +17,7 @@ from netemu.errors import DataplaneError
 from netemu.netstate.iptables import Jump, Restore, Tables, jump_target, missing_jumps, parse
 from netemu.node import netns, xtables
 from netemu.node.proxybackend import Change, Services, in_order
-from netemu.node.proxysysctl import ROUTE_LOCALNET, apply_sysctls
+from netemu.node.proxysysctl import NO_ROUTE_LOCALNET, ROUTE_LOCALNET, apply_sysctls
 from netemu.proxy import iptables as layout
 from netemu.proxy import nodeports
 from netemu.proxy.endpoints import Service
@@ -109,7 +109,7 @@ class IptablesBackend:
     """iptables mode on one node, one family."""
 
     def __init__(self, path: str, family: int = 4, lock_file: str = "") -> None:
-        self._path = path
+        self._path, self._family = path, family
         self._tool = IptablesTool(path, family, lock_file)
         self._compiled: dict[str, list[layout.ServiceRules]] = {}
         self._chains: set[str] = set()
@@ -225,6 +225,8 @@ class IptablesBackend:
         )
 
     async def clean(self) -> None:
+        if self._family == 4:
+            await apply_sysctls(self._path, NO_ROUTE_LOCALNET)
         await clean_iptables(self._tool, layout.JUMPS, _OWN_CHAINS, layout.OWN_PREFIXES)
         self._compiled, self._chains, self._shared = {}, set(), {}
 
@@ -248,6 +250,11 @@ _OWN_CHAINS = frozenset(
         layout.CANARY,
     }
 )
+
+
+def is_own(chain: str) -> bool:
+    """Whether iptables mode makes a chain of this name."""
+    return chain in _OWN_CHAINS or chain.startswith(layout.OWN_PREFIXES)
 
 
 async def clean_iptables(

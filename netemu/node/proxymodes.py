@@ -7,7 +7,7 @@ import json
 
 from netemu.config.cluster import PROXY_MODES
 from netemu.node import netns
-from netemu.node.iptables import IptablesBackend, IptablesTool
+from netemu.node.iptables import IptablesBackend, IptablesTool, is_own
 from netemu.node.nfsocket import NfSocket
 from netemu.node.nftables import FLAT, NFTABLES, NftBackend
 from netemu.node.proxybackend import Backend
@@ -35,7 +35,7 @@ async def clean_others(mode: str, path: str, family: int, lock_file: str = "") -
     """Remove what other modes left in the namespace (a former daemon's); which ones there were."""
     found = set()
     for other in PROXY_MODES:
-        if other != mode and await _is_left(other, path, family, lock_file):
+        if other != mode and await _is_left(other, mode, path, family, lock_file):
             backend = open_backend(other, path, family, lock_file)
             try:
                 await backend.clean()
@@ -45,7 +45,8 @@ async def clean_others(mode: str, path: str, family: int, lock_file: str = "") -
     return found
 
 
-async def _is_left(mode: str, path: str, family: int, lock_file: str) -> bool:
+async def _is_left(mode: str, now: str, path: str, family: int, lock_file: str) -> bool:
+    """Whether anything of `mode` is there, and not of the mode `now`."""
     if mode in _TABLES:
 
         def look() -> bool:
@@ -56,8 +57,16 @@ async def _is_left(mode: str, path: str, family: int, lock_file: str) -> bool:
                 socket.close()
 
         return await asyncio.to_thread(look)
-    own_chain = {"iptables": "KUBE-NODEPORTS", "ipvs": "KUBE-NODE-PORT"}[mode]
-    return await IptablesTool(path, family, lock_file).chains_exist([("nat", own_chain)])
+    tool = IptablesTool(path, family, lock_file)
+    if mode == "ipvs":
+        return await tool.chains_exist([("nat", "KUBE-NODE-PORT")])
+    # Large rule sets come and go in pieces: a sync cut short has left some chains and not others.
+    chains = {chain for table in (await tool.save()).values() for chain in table}
+    if now == "ipvs":
+        from netemu.proxy.ipvsrules import CHAINS
+
+        chains -= CHAINS  # of one name in both modes
+    return any(map(is_own, chains))
 
 
 async def observe_addresses(path: str, family: int) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ CONNTRACK = {
 """kube-proxy's defaults. nf_conntrack_max belongs to the whole machine, so it stays as it is."""
 ROUTE_LOCALNET = {"ipv4/conf/all/route_localnet": "1"}
 """Lets 127.0.0.1:nodePort be translated to another node (iptables.localhostNodePorts)."""
+NO_ROUTE_LOCALNET = {"ipv4/conf/all/route_localnet": "0"}
+"""The kernel's own setting: without the rules of KUBE-FIREWALL, neighbours reached 127.0.0.1."""
 
 
 def _write(values: Mapping[str, str]) -> None:

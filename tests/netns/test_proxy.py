@@ -101,8 +101,15 @@ async def test_a_switch_leaves_nothing_of_the_old_mode(path: str) -> None:
             rules = await here.rules()
             assert marks[new] in rules
             assert marks[old] not in rules, f"{old} -> {new}"
+            assert await _routes_localnet(path) == (new == "iptables")
         await here.apply(endpoints("web", "10.244.1.6"))
         assert "10.244.1.6" in await here.rules()
+
+
+async def _routes_localnet(path: str) -> bool:
+    """What NodePorts on 127.0.0.1 need, and nobody else should have (CVE-2020-8558)."""
+    file = "/proc/sys/net/ipv4/conf/all/route_localnet"
+    return (await netns.run(path, ["cat", file])).strip() == b"1"
 
 
 async def test_a_connection_outlives_every_switch(path: str) -> None:
@@ -228,6 +235,23 @@ async def test_a_restart_in_another_mode_leaves_nothing_of_the_old(
             while gone in (rules := await here.rules()):  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
         assert "10.244.1.5" in rules
+
+
+@pytest.mark.parametrize(
+    "left",
+    [
+        "*nat\n:KUBE-MARK-MASQ - [0:0]\n:KUBE-SEP-ABC - [0:0]\n-A KUBE-SEP-ABC -j KUBE-MARK-MASQ\n",
+        "*filter\n:KUBE-SERVICES - [0:0]\n-A FORWARD -j KUBE-SERVICES\n",
+        "*mangle\n:KUBE-PROXY-CANARY - [0:0]\n",
+    ],
+)
+async def test_what_a_sync_cut_short_has_left_goes_as_well(path: str, left: str) -> None:
+    """A daemon may be killed between two pieces of a large rule set, or of its removal."""
+    capabilities.require("iptables")
+    await netns.run(path, ["iptables-restore", "--noflush"], stdin=f"{left}COMMIT\n".encode())
+    async with cluster(path, "flat") as here, asyncio.timeout(60):
+        while "KUBE-" in await here.rules():  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
 
 
 @pytest.mark.parametrize("mode", MODES)
