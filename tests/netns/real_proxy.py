@@ -26,8 +26,24 @@ from scenarios import scenario
 
 KUBE_PROXY = os.environ.get("KUBE_PROXY", "")
 PORT = 8001
+_KUBELETS_RULES = b"""*nat
+:KUBE-MARK-DROP - [0:0]
+-A KUBE-MARK-DROP -j MARK --or-mark 0x8000
+COMMIT
+*filter
+:KUBE-FIREWALL - [0:0]
+-A KUBE-FIREWALL -m mark --mark 0x8000/0x8000 -j DROP
+-I INPUT -j KUBE-FIREWALL
+-I OUTPUT -j KUBE-FIREWALL
+COMMIT
+"""
 _KINDS = {"Service": SERVICES, "EndpointSlice": ENDPOINT_SLICES}
-_PATIENCE = 60.0
+_PATIENCE = 60.0 * float(os.environ.get("NETEMU_SLOW", "1"))
+BARRIER, BARRIER_IP, BARRIER_ENDPOINT = "barrier", "10.99.0.1", "10.244.200.1"
+API_KEY, BARRIER_KEY = "default/kubernetes:https", f"default/{BARRIER}"
+"""What kube-proxy has rules for besides a scenario's Services."""
+_FIRST_PORT = 10000
+_IPVS_TABLE = Path("/proc/thread-self/net/ip_vs")
 
 
 @contextlib.asynccontextmanager
@@ -73,6 +89,13 @@ async def _make_node(client: Any, name: str, address: str) -> None:
     await client.update(NODES, {**made, "status": status}, subresource="status")
 
 
+def play_kubelet() -> None:
+    """kubelet of that time dropped what kube-proxy only marked; IPVS would serve it otherwise."""
+    for node in scenario.NODES:
+        restore = ["iptables-restore", "--noflush"]
+        netns.run_blocking(world.path_of(node), restore, stdin=_KUBELETS_RULES)
+
+
 def flags(options: Mapping[str, Any]) -> list[str]:
     """kube-proxy's flags for a scenario's options."""
     found = ["--masquerade-all"] if options.get("masquerade_all") else []
@@ -84,13 +107,13 @@ def flags(options: Mapping[str, Any]) -> list[str]:
 
 
 @contextlib.contextmanager
-def kube_proxies(folder: Path, options: Mapping[str, Any]) -> Iterator[None]:
-    """One kube-proxy a node, in iptables mode; its rules go with the namespaces."""
+def kube_proxies(folder: Path, mode: str, options: Mapping[str, Any]) -> Iterator[None]:
+    """One kube-proxy a node, in `mode`; its rules go with the namespaces."""
     with contextlib.ExitStack() as stack:
         for node in scenario.NODES:
             log = stack.enter_context((folder / f"{node}.log").open("w"))
             argv = [KUBE_PROXY, f"--master=http://127.0.0.1:{PORT}", f"--hostname-override={node}"]
-            argv += ["--proxy-mode=iptables", "--iptables-min-sync-period=10ms", "--v=2"]
+            argv += [f"--proxy-mode={mode}", f"--{mode}-min-sync-period=10ms", "--v=2"]
             # The machine's own limits are not a node's to change.
             argv += ["--conntrack-max-per-core=0", "--conntrack-min=0", *flags(options)]
             # All nodes share one file system: each has its own lock.
@@ -106,9 +129,10 @@ def kube_proxies(folder: Path, options: Mapping[str, Any]) -> Iterator[None]:
 class Objects:
     """What both kube-proxies are told of."""
 
-    def __init__(self, client: Any) -> None:
-        self._client = client
+    def __init__(self, client: Any, mode: str) -> None:
+        self._client, self._mode = client, mode
         self._present: dict[tuple[str, str, str], Any] = {}
+        self._barrier: dict[Any, Any] = {}
         self._barriers = itertools.count(1)
 
     async def bring(self, objects: Any) -> None:
@@ -123,23 +147,23 @@ class Objects:
         self._present = {key: self._present[key] for key in self._present.keys() & wanted.keys()}
         for key, obj in wanted.items():
             self._present[key] = await self._put(_KINDS[key[0]], self._present.get(key), obj)
-        # Twice: stale UDP entries go after the rules, but before the next sync.
+        # Twice: sets and stale UDP entries come after the endpoints, but before the next sync.
         for _ in range(2):
             await self._wait_for_a_sync()
 
     async def _wait_for_a_sync(self) -> None:
-        """Make a Service that comes last in both of kube-proxy's watches.
+        """Change a Service and its endpoint, which come last in both of kube-proxy's watches.
 
-        It puts in all rules at once: where this one's endpoint is, everything before it is.
+        A sync takes in all that is known by then: where both changes show, what came before them
+        is in, or comes in the same sync.
         """
         number = next(self._barriers)
-        address = f"10.244.{200 + number // 250}.{number % 250 + 1}"
-        service, endpoints = _barrier(number, address)
-        await self._client.create(SERVICES, service)
-        await self._client.create(ENDPOINT_SLICES, endpoints)
-        await _programmed(address)
-        for resource in (SERVICES, ENDPOINT_SLICES):
-            await self._client.delete(resource, service["metadata"]["name"], "default")
+        for resource, obj in _barrier(number):
+            self._barrier[resource] = await self._put(resource, self._barrier.get(resource), obj)
+        async with asyncio.timeout(_PATIENCE):
+            for node in scenario.NODES:
+                while not await _is_in(self._mode, node, number):  # noqa: ASYNC110
+                    await asyncio.sleep(0.05)
 
     async def _put(self, resource: Any, former: Any, obj: Any) -> Any:
         if former is None:
@@ -153,32 +177,32 @@ class Objects:
         return made
 
 
-def _barrier(number: int, address: str) -> tuple[Any, Any]:
-    place = {"namespace": "default", "name": f"barrier-{number}"}
+def _barrier(number: int) -> list[tuple[Any, Any]]:
+    """A Service, and where it leads, that tell by their ports which one they are."""
+    place = {"namespace": "default", "name": BARRIER}
     service = {
         "apiVersion": "v1",
         "kind": "Service",
         "metadata": place,
-        "spec": {"ports": [{"port": 9}]},
+        "spec": {"ports": [{"port": _FIRST_PORT + number}], "clusterIP": BARRIER_IP},
     }
     endpoints = {
         "apiVersion": "discovery.k8s.io/v1",
         "kind": "EndpointSlice",
-        "metadata": {**place, "labels": {"kubernetes.io/service-name": place["name"]}},
+        "metadata": {**place, "labels": {"kubernetes.io/service-name": BARRIER}},
         "addressType": "IPv4",
-        "ports": [{"name": "", "port": 9, "protocol": "TCP"}],
-        "endpoints": [{"addresses": [address], "conditions": {"ready": True}}],
+        "ports": [{"name": "", "port": _FIRST_PORT + number, "protocol": "TCP"}],
+        "endpoints": [{"addresses": [BARRIER_ENDPOINT], "conditions": {"ready": True}}],
     }
-    return service, endpoints
+    return [(SERVICES, service), (ENDPOINT_SLICES, endpoints)]
 
 
-async def _programmed(address: str) -> None:
-    async with asyncio.timeout(_PATIENCE):
-        for node in scenario.NODES:
-            while not await _has(node, f"--to-destination {address}:9"):  # noqa: ASYNC110
-                await asyncio.sleep(0.05)
-
-
-async def _has(node: str, rule: str) -> bool:
-    saved = await netns.run(world.path_of(node), ["iptables-save", "-t", "nat"])
-    return rule in saved.decode()
+async def _is_in(mode: str, node: str, number: int) -> bool:
+    """Whether the node's rules have the Service's port, and the endpoint's."""
+    port, path = _FIRST_PORT + number, world.path_of(node)
+    if mode == "ipvs":  # no program is started: that is slow in User Mode Linux
+        table = await netns.await_in(path, _IPVS_TABLE.read_text)
+        endpoint = socket.inet_aton(BARRIER_ENDPOINT).hex().upper()
+        return f":{port:04X} rr" in table and f"-> {endpoint}:{port:04X}" in table
+    saved = (await netns.run(path, ["iptables-save", "-t", "nat"])).decode()
+    return f"--dport {port} " in saved and f"--to-destination {BARRIER_ENDPOINT}:{port}" in saved
