@@ -61,6 +61,14 @@ class IptablesTool:
                 return False
         return True
 
+    async def rules_exist(self, chains: Sequence[tuple[str, str]]) -> bool:
+        """Whether each of `chains` has a rule."""
+        for table, chain in chains:
+            argv = [self._prefix, "-w", "5", "-t", table, "-S", chain, "1"]
+            if not (await netns.run(self._path, argv, timeout=30, env=self._env)).strip():
+                return False
+        return True
+
 
 def pieces(restore: Restore, size: int = PIECE) -> Iterator[str]:
     """`restore` as one text, or as several when it has more than `size` chains."""
@@ -220,9 +228,9 @@ class IptablesBackend:
         await self._tool.restore(Restore(tables=tables).render(), test=True)
 
     async def is_intact(self) -> bool:
-        return await self._tool.chains_exist(
-            [(table, layout.CANARY) for table in layout.CANARY_TABLES]
-        )
+        """By kube-proxy's canaries, and by rules: `iptables -F` leaves chains standing."""
+        canaries = [(table, layout.CANARY) for table in layout.CANARY_TABLES]
+        return await self._tool.chains_exist(canaries) and await self._tool.rules_exist(_ALWAYS)
 
     async def clean(self) -> None:
         if self._family == 4:
@@ -237,6 +245,8 @@ class IptablesBackend:
         """Nothing is kept open."""
 
 
+_ALWAYS = (("nat", "PREROUTING"), ("nat", "KUBE-SERVICES"), ("filter", "KUBE-FORWARD"))
+"""Chains that are never empty while the rules are as they should be."""
 _OWN_CHAINS = frozenset(
     {
         "KUBE-SERVICES",

@@ -18,6 +18,8 @@ from netemu.node import netns
 _NETLINK_NETFILTER = 12
 _SO_SNDBUFFORCE, _SO_RCVBUFFORCE = 32, 33
 _BUFFER = 64 << 20
+_REQUEST, _DUMP = 1, 0x300
+_NEWTABLE, _GETTABLE, _NEWRULE, _GETRULE = (10 << 8 | number for number in (0, 1, 6, 7))
 
 
 class NfSocket:
@@ -46,15 +48,23 @@ class NfSocket:
 
     def has_table(self, family: int, name: str) -> bool:
         """Whether the table stands; `family` is 4 or 6."""
-        payload = name.encode() + b"\0"
-        attribute = struct.pack("=HH", 4 + len(payload), 1) + payload
-        attribute += b"\0" * (-len(payload) % 4)
-        body = struct.pack("=BBH", 10 if family == 6 else 2, 0, 0) + attribute
+        return self._first_answer(_GETTABLE, _REQUEST, family, name) == _NEWTABLE
+
+    def has_rules(self, family: int, table: str, chain: str) -> bool:
+        """Whether any rule stands in the chain."""
+        return self._first_answer(_GETRULE, _REQUEST | _DUMP, family, table, chain) == _NEWRULE
+
+    def _first_answer(self, command: int, flags: int, family: int, *names: str) -> int:
+        """What kind of message comes back first; `names` are the attributes from the first on."""
+        body = struct.pack("=BBH", 10 if family == 6 else 2, 0, 0)
+        for number, name in enumerate(names, 1):
+            payload = name.encode() + b"\0"
+            body += struct.pack("=HH", 4 + len(payload), number) + payload
+            body += b"\0" * (-len(payload) % 4)
         self._drain()
-        self._socket.send(struct.pack("=IHHII", 16 + len(body), (10 << 8) | 1, 1, 1, 0) + body)
-        answer = self._socket.recv(1 << 16)
-        (kind,) = struct.unpack_from("=H", answer, 4)
-        return bool(kind != 2)
+        self._socket.send(struct.pack("=IHHII", 16 + len(body), command, flags, 1, 0) + body)
+        (kind,) = struct.unpack_from("=H", self._socket.recv(1 << 16), 4)
+        return int(kind)
 
     def _drain(self) -> int:
         """The first error among the answers that wait, as an errno; 0 for none."""

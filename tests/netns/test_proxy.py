@@ -263,12 +263,27 @@ async def test_clean_leaves_nothing(path: str, mode: str) -> None:
         assert "KUBE-" not in rules and "kube-" not in rules and "netemu" not in rules
 
 
-@pytest.mark.parametrize("mode", ["iptables", "nftables", "flat"])
-async def test_rules_flushed_behind_our_back_come_back(path: str, mode: str) -> None:
+@pytest.mark.parametrize(
+    ("mode", "flush", "mark"),
+    [
+        ("iptables", "nft flush ruleset", "DNAT --to-destination 10.244.1.5"),
+        ("iptables", "iptables -w 5 -t nat -F", "DNAT --to-destination 10.244.1.5"),
+        ("iptables", "iptables -w 5 -t nat -F KUBE-SERVICES", "-A KUBE-SERVICES -d 10.96.0.20"),
+        ("iptables", "iptables -w 5 -F", "-A KUBE-FORWARD -m"),
+        ("nftables", "nft flush ruleset", "10.244.1.5"),
+        ("nftables", "nft flush table ip kube-proxy", "vmap @service-ips"),
+        ("flat", "nft flush ruleset", "10.244.1.5"),
+        ("flat", "nft flush table ip netemu-flat", "vmap @service-ips"),
+    ],
+)
+async def test_rules_flushed_behind_our_back_come_back(
+    path: str, mode: str, flush: str, mark: str
+) -> None:
     async with cluster(path, mode, sync_period=0.1) as here:
         await here.apply(service(), endpoints("web", "10.244.1.5"))
-        await netns.run(path, ["nft", "flush", "ruleset"])
-        await here.until("10.244.1.5")
+        assert mark in await here.rules()
+        await netns.run(path, flush.split())
+        await here.until(mark)
 
 
 def _bad_and_good() -> dict[str, tuple[Service, ...]]:
