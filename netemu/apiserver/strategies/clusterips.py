@@ -146,6 +146,19 @@ class ClusterIPs:
                 allocator.release(number)
 
 
+def too_many_families(spec: Object) -> list[Cause]:
+    """Two of what a new SingleStack Service has one of; an update may give the second back."""
+    policy = spec.get("ipFamilyPolicy")
+    if policy != "SingleStack":
+        return []
+    message = "must be RequireDualStack or PreferDualStack when multiple {} are specified"
+    return [
+        invalid("spec.ipFamilyPolicy", policy, message.format(key))
+        for key in ("clusterIPs", "ipFamilies")
+        if len(spec.get(key) or ()) > 1
+    ]
+
+
 def _kind(spec: Object) -> str:
     return str(spec.get("type") or "ClusterIP")
 

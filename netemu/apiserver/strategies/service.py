@@ -14,7 +14,7 @@ from netemu.api.kind import Cause, Kind, Object
 from netemu.apiserver.cache import Cache
 from netemu.apiserver.pipeline.context import Context
 from netemu.apiserver.strategies.claims import Claims
-from netemu.apiserver.strategies.clusterips import NONE, ClusterIPs
+from netemu.apiserver.strategies.clusterips import NONE, ClusterIPs, too_many_families
 from netemu.apiserver.strategies.nodeports import NodePorts, numbers
 from netemu.apiserver.strategies.strategy import Strategy
 from netemu.apiserver.watcher import Change
@@ -64,6 +64,9 @@ class ServiceStrategy(Strategy):
                 self._ports.note(obj, owner, known)
 
     def admit_create(self, ctx: Context, obj: Object) -> None:
+        causes = too_many_families(obj["spec"])
+        if causes:
+            raise invalid_error("Service", "", meta.name(obj), causes)
         self._admit(ctx, obj)
 
     def admit_update(self, ctx: Context, obj: Object, old: Object) -> None:

@@ -179,6 +179,14 @@ IMPOSSIBLE = {
         },
         "spec.healthCheckNodePort",
     ),
+    "two families of a SingleStack Service": (
+        {"ipFamilyPolicy": "SingleStack", "ipFamilies": ["IPv4", "IPv6"]},
+        "spec.ipFamilyPolicy",
+    ),
+    "two addresses of a SingleStack Service": (
+        {"ipFamilyPolicy": "SingleStack", "clusterIPs": ["10.96.0.31", "fd00::1"]},
+        "spec.ipFamilyPolicy",
+    ),
     "an ExternalName with an address": (
         {"type": "ExternalName", "externalName": "a.b", "clusterIP": "10.96.0.31"},
         "spec.clusterIPs",
