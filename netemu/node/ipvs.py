@@ -62,7 +62,7 @@ class _Kernel:
 
 @dataclass(frozen=True, slots=True)
 class _Plan:
-    """A full sync: the rules, and what they and the packets need, each with a socket of its own."""
+    """A full sync: the rules, and what they and the packets need."""
 
     tables: Tables
     sets: Callable[[], None]
@@ -111,13 +111,14 @@ class IpvsBackend:
         return not (kernel.addresses.held or self._observe_sets() or self._observe_virtuals())
 
     async def _carry_out(self, plan: _Plan, jumps: Sequence[Jump]) -> None:
+        await asyncio.to_thread(plan.sets)
         rules = Restore(tables=plan.tables, inserts=jumps)
 
-        async def filters() -> None:
-            await asyncio.to_thread(plan.sets)
-            await self._iptables.restore(rules.render())
+        def servers() -> None:
+            plan.servers()
+            plan.addresses()
 
-        await _all_of(filters(), asyncio.to_thread(plan.servers), asyncio.to_thread(plan.addresses))
+        await _all_of(self._iptables.restore(rules.render()), asyncio.to_thread(servers))
         self._rules = plan.tables
 
     def _fill(self, services: Services, node: NodeView) -> _Plan:

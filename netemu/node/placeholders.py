@@ -15,6 +15,9 @@ from netemu.node.inet_messages import add_placeholder, delete_address
 from netemu.node.link_messages import new_dummy
 from netemu.node.network_observe import observe_addresses, observe_links
 
+_AT_ONCE = 500
+"""Addresses that are encoded, then sent: memory for all at once costs more than encoding them."""
+
 
 class Placeholders:
     """The addresses of one IP family on `device` in the namespace at `path`."""
@@ -23,7 +26,7 @@ class Placeholders:
         self._links = netns.netlink_in(path)
         self._device, self._family = device, family
         self._index = 0
-        self.held: frozenset[str] = frozenset()
+        self.held: set[str] = set()
 
     def close(self) -> None:
         self._links.close()
@@ -34,15 +37,17 @@ class Placeholders:
         self._index = observe_links(self._links)[self._device].index
         found = observe_addresses(self._links, {self._index: self._device})
         addresses = (address.cidr.partition("/")[0] for address in found)
-        self.held = frozenset(a for a in addresses if (":" in a) == (self._family == 6))
+        self.held = {a for a in addresses if (":" in a) == (self._family == 6)}
 
     def bind(self, added: Collection[str], gone: Collection[str]) -> None:
         size = 128 if self._family == 6 else 32
-        new = self._additions(sorted(added)) if added else []
+        new = sorted(added)
         old = [delete_address(self._index, f"{a}/{size}") for a in sorted(gone)]
-        self._links.request(new, ignore=(errno.EEXIST,))
+        for at in range(0, len(new), _AT_ONCE):
+            self._links.request(self._additions(new[at : at + _AT_ONCE]), ignore=(errno.EEXIST,))
         self._links.request(old, ignore=(errno.EADDRNOTAVAIL,))
-        self.held = (self.held | frozenset(added)) - frozenset(gone)
+        self.held.update(added)
+        self.held.difference_update(gone)
 
     def _additions(self, addresses: Sequence[str]) -> list[bytes]:
         """There may be thousands, which differ in the address only."""

@@ -40,7 +40,8 @@ class Fill:
         """To be bound to kube-ipvs0; not those that the node has anyway."""
         found = {service.port.cluster_ip for service in self.plain}
         found.update(*(one.addresses for one in self.rest))
-        return found - {*self.node.addresses, self.node.address}
+        found.difference_update(self.node.addresses, (self.node.address,))
+        return found
 
     @property
     def filled(self) -> set[str]:
