@@ -230,7 +230,7 @@ class IptablesBackend:
     async def is_intact(self) -> bool:
         """By kube-proxy's canaries, and by rules: `iptables -F` leaves chains standing."""
         canaries = [(table, layout.CANARY) for table in layout.CANARY_TABLES]
-        return await self._tool.chains_exist(canaries) and await self._tool.rules_exist(_ALWAYS)
+        return await self._tool.chains_exist(canaries) and await self._tool.rules_exist(ALWAYS)
 
     async def clean(self) -> None:
         if self._family == 4:
@@ -245,8 +245,8 @@ class IptablesBackend:
         """Nothing is kept open."""
 
 
-_ALWAYS = (("nat", "PREROUTING"), ("nat", "KUBE-SERVICES"), ("filter", "KUBE-FORWARD"))
-"""Chains that are never empty while the rules are as they should be."""
+ALWAYS = (("nat", "PREROUTING"), ("nat", "KUBE-SERVICES"), ("filter", "KUBE-FORWARD"))
+"""Chains that are never empty while the rules, IPVS's too, are as they should be."""
 _OWN_CHAINS = frozenset(
     {
         "KUBE-SERVICES",

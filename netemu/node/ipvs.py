@@ -23,7 +23,7 @@ from netemu.netstate.ipvs import Servers
 from netemu.netstate.ipvswire import Request
 from netemu.node import netns
 from netemu.node.ipset import IpsetSocket
-from netemu.node.iptables import IptablesTool, clean_iptables
+from netemu.node.iptables import ALWAYS, IptablesTool, clean_iptables
 from netemu.node.ipvsservers import VirtualServers
 from netemu.node.ipvssocket import GONE, IpvsSocket
 from netemu.node.placeholders import Placeholders
@@ -213,6 +213,8 @@ class IpvsBackend:
 
     async def is_intact(self) -> bool:
         if not await self._iptables.chains_exist([("nat", "KUBE-SERVICES")]):
+            return False
+        if not await self._iptables.rules_exist(ALWAYS):
             return False
         return await asyncio.to_thread(
             lambda: self._ready().servers.keys() <= self._observe_virtuals().keys()

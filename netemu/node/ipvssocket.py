@@ -34,8 +34,12 @@ class IpvsSocket:
         self._node = os.path.basename(path)
         raw = netns.socket_in(path, socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_GENERIC)
         self._netlink = NetlinkSocket(self._node, raw, what="IPVS request")
-        self.family = self._find_family(raw)
-        """The number that this kernel has given to IPVS."""
+        try:
+            self.family = self._find_family(raw)
+            """The number that this kernel has given to IPVS."""
+        except CapabilityError:
+            raw.close()
+            raise
 
     def close(self) -> None:
         self._netlink.close()

@@ -1,8 +1,7 @@
 """Which Services hold which sets' entries, addresses and virtual servers; what a change changes.
 
-Several may hold the same: an endpoint of two Services, two ports of one address, an external
-address claimed twice. It goes with the last one; of several claims to a virtual server, the last
-one in order counts, as in every mode.
+Several may hold the same entry or address: an endpoint of two Services, two ports of one address.
+It goes with the last one. A virtual server is one Service's alone (`claims.py`).
 """
 
 from __future__ import annotations
@@ -48,7 +47,6 @@ class Books:
         self._node = node
         self.servers: dict[Virtual, Server] = {}
         self._compiled: dict[str, list[ServiceIpvs]] = {}
-        self._claims: dict[Virtual, dict[str, Server]] = {}
         self._entries: Counter[Entry] = Counter()
         self._filled: Counter[str] = Counter()
         """Entries by set."""
@@ -76,8 +74,9 @@ class Books:
         virtuals = {virtual for one in touched for virtual in one.servers}
         addresses = frozenset(address for one in touched for address in one.addresses)
         held, old = entries & self._entries.keys(), self._standing(virtuals)
-        for key, ones in fresh.items():
+        for key in fresh:
             self._remove(key)
+        for key, ones in fresh.items():
             self._add(key, ones)
         left = addresses - self._addresses.keys()
         # An address that the node has anyway is not bound again.
@@ -105,25 +104,13 @@ class Books:
             self._compiled[key] = ones
         for one in ones:
             self._count(one, 1)
-            for virtual, server in one.servers.items():
-                self._claims.setdefault(virtual, {})[key] = server
-                self._settle(virtual)
+            self.servers.update(one.servers)
 
     def _remove(self, key: str) -> None:
         for one in self._compiled.pop(key, ()):
             self._count(one, -1)
             for virtual in one.servers:
-                self._claims.get(virtual, {}).pop(key, None)
-                self._settle(virtual)
-
-    def _settle(self, virtual: Virtual) -> None:
-        """Whose server it is now."""
-        claims = self._claims.get(virtual)
-        if claims:
-            self.servers[virtual] = claims[max(claims)]
-        else:
-            self._claims.pop(virtual, None)
-            self.servers.pop(virtual, None)
+                self.servers.pop(virtual, None)
 
     def _count(self, one: ServiceIpvs, by: int) -> None:
         for entry in _entries(one):

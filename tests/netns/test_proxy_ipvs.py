@@ -224,6 +224,18 @@ async def test_changes_after_a_first_full_sync(path: str) -> None:
         await backend.clean()
 
 
+@pytest.mark.parametrize("table", ["nat", "filter"])
+async def test_flushed_rules_are_missed(path: str, table: str) -> None:
+    backend = open_backend("ipvs", path)
+    await backend.replace(mixed(), VIEW)
+    assert await backend.is_intact()
+    await netns.run(path, ["iptables", "-t", table, "-F"])
+    assert not await backend.is_intact()
+    await backend.replace(mixed(), VIEW)
+    assert await backend.is_intact()
+    await backend.clean()
+
+
 async def test_addresses_come_and_go_with_their_services(path: str) -> None:
     proxy = FamilyProxy(path, VIEW, open_backend("ipvs", path))
     await proxy.sync(services("10.244.1.5"))

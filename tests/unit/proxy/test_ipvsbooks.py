@@ -43,17 +43,24 @@ def test_an_endpoint_of_two_services_keeps_its_hairpin_entry() -> None:
     assert ("del", "KUBE-LOOP-BACK", hairpin) in entries(step.commands)
 
 
-def test_a_virtual_server_claimed_twice_is_handed_on() -> None:
-    one = service("one", 1, "10.244.1.5", external=SHARED)
-    two = service("two", 2, "10.244.1.6", external=SHARED)
-    books = Books({"d/one": (one,), "d/two": (two,)}, NODE)
-    claimed = Virtual(SHARED, "tcp", 80)
-    assert {r.address for r in books.servers[claimed].reals} == {"10.244.1.6"}
+@pytest.mark.parametrize("names", [("one", "two"), ("two", "one")])
+def test_a_virtual_server_is_handed_on_in_one_step(names: tuple[str, str]) -> None:
+    with_it, without = (
+        {
+            "one": service("one", 1, "10.244.1.5", external=SHARED if first else ""),
+            "two": service("two", 2, "10.244.1.6", external="" if first else SHARED),
+        }
+        for first in (True, False)
+    )
+    books = Books({f"d/{name}": (one,) for name, one in with_it.items()}, NODE)
+    shared = Virtual(SHARED, "tcp", 80)
+    assert {r.address for r in books.servers[shared].reals} == {"10.244.1.5"}
+    step = books.change([(f"d/{name}", (without[name],)) for name in names])
+    assert {r.address for r in step.old[shared].reals} == {"10.244.1.5"}
+    assert {r.address for r in step.new[shared].reals} == {"10.244.1.6"}
+    assert SHARED in step.wanted and not step.unwanted
     step = books.change([("d/two", ())])
-    assert {r.address for r in step.new[claimed].reals} == {"10.244.1.5"}
-    assert SHARED in step.wanted
-    step = books.change([("d/one", ())])
-    assert claimed in step.old and claimed not in step.new and claimed not in books.servers
+    assert shared in step.old and shared not in step.new and shared not in books.servers
     assert SHARED in step.unwanted
 
 
@@ -87,7 +94,9 @@ def test_after_any_changes_the_books_are_as_if_new(seed: int) -> None:
     for _ in range(30):
         number = dice.randint(1, 6)
         endpoints = [f"10.244.1.{n}" for n in dice.sample(range(5, 9), dice.randint(0, 3))]
-        one = service(f"s{number}", number, *endpoints, external=dice.choice(["", SHARED]))
+        one = service(
+            f"s{number}", number, *endpoints, external=dice.choice(["", f"{SHARED}{number}"])
+        )
         new = dice.choice([(), (one,)])
         books.change([(f"d/s{number}", new)])
         held.pop(f"d/s{number}", None)
