@@ -83,15 +83,15 @@ class IpvsBackend:
         self._iptables = IptablesTool(path, family, lock_file)
         self._opened: _Kernel | None = None
         self._base: Services = {}
+        """Of the last full sync; not a copy, which would be all the memory that one takes."""
         self._node: NodeView | None = None
-        """Of the last full sync, until the books of changes are made."""
         self._books: Books | None = None
         self._rules: Tables | None = None
 
     # --- full -------------------------------------------------------------------------------
 
     async def replace(self, services: Services, node: NodeView) -> None:
-        self._base, self._node, self._books = dict(services), node, None
+        self._base, self._node, self._books = services, node, None
         if await asyncio.to_thread(self._prepare):
             with contextlib.suppress(_Refused):
                 # No rule of ours can stand without the sets that it looks into.
@@ -108,7 +108,8 @@ class IpvsBackend:
             netns.call_in(self._path, _write_sysctls)
         kernel = self._opened
         kernel.addresses.prepare()
-        return not (kernel.addresses.held or self._observe_sets() or self._observe_virtuals())
+        held = kernel.addresses.observe()
+        return not (held or self._observe_sets() or self._observe_virtuals())
 
     async def _carry_out(self, plan: _Plan, jumps: Sequence[Jump]) -> None:
         await asyncio.to_thread(plan.sets)
@@ -129,7 +130,7 @@ class IpvsBackend:
             rules_of(fill.filled, fill.shut_out, node),
             lambda: _send_all(kernel.ipset, encode_sets(fill)),
             lambda: _send_all(kernel.ipvs, encode_servers(fill, kernel.ipvs.family)),
-            lambda: kernel.addresses.bind(fill.addresses, ()),
+            lambda: kernel.addresses.bind(fill.addresses),
         )
 
     def _compare(self, services: Services, node: NodeView) -> _Plan:
@@ -144,7 +145,7 @@ class IpvsBackend:
             kernel.servers.change(kernel.ipvs.observe_servers(self._family), config.servers)
 
         def addresses() -> None:
-            wanted, held = set(config.addresses), kernel.addresses.held
+            wanted, held = set(config.addresses), kernel.addresses.observe()
             kernel.addresses.bind(wanted - held, held - wanted)
 
         return _Plan(config.tables, sets, servers, addresses)
@@ -159,26 +160,25 @@ class IpvsBackend:
 
     async def settle(self) -> None:
         if self._books is None and self._node is not None:
-            await asyncio.to_thread(self._ready)
+            await asyncio.to_thread(self._ready, self._base)
 
-    def _ready(self) -> Books:
-        """Made after the full sync, which must not wait for it."""
+    def _ready(self, services: Services, changes: Sequence[Change] = ()) -> Books:
+        """Made after the full sync, which must not wait for it; as before `changes`."""
         if self._books is None:
             if self._node is None:
                 raise DataplaneError(self._path, "change rules", stderr="no full sync yet")
-            self._books = Books(self._base, self._node)
-            self._base = {}
+            before = {**services, **{change.key: change.old for change in changes}}
+            self._books, self._base = Books(before, self._node), {}
         return self._books
 
     async def update(self, services: Services, changes: Sequence[Change], node: NodeView) -> None:
         kernel = self._kernel
 
         def work() -> Tables:
-            books = self._ready()
+            books = self._ready(services, changes)
             step = books.change((change.key, change.new) for change in changes)
             kernel.servers.change(step.old, step.new)
-            held = kernel.addresses.held
-            kernel.addresses.bind(step.wanted - held, step.unwanted & held)
+            kernel.addresses.bind(step.wanted, step.unwanted)
             kernel.ipset.apply(step.commands, books.owner)
             return books.tables()
 
@@ -217,7 +217,7 @@ class IpvsBackend:
         if not await self._iptables.rules_exist(ALWAYS):
             return False
         return await asyncio.to_thread(
-            lambda: self._ready().servers.keys() <= self._observe_virtuals().keys()
+            lambda: self._ready(self._base).servers.keys() <= self._observe_virtuals().keys()
         )
 
     def _observe_sets(self) -> list[str]:

@@ -26,7 +26,6 @@ class Placeholders:
         self._links = netns.netlink_in(path)
         self._device, self._family = device, family
         self._index = 0
-        self.held: set[str] = set()
 
     def close(self) -> None:
         self._links.close()
@@ -35,19 +34,21 @@ class Placeholders:
         """Make the device, or take it as it is, with the addresses that it has."""
         self._links.request([new_dummy(self._device)], ignore=(errno.EEXIST,))
         self._index = observe_links(self._links)[self._device].index
+
+    def observe(self) -> set[str]:
+        """The addresses that it has."""
         found = observe_addresses(self._links, {self._index: self._device})
         addresses = (address.cidr.partition("/")[0] for address in found)
-        self.held = {a for a in addresses if (":" in a) == (self._family == 6)}
+        return {a for a in addresses if (":" in a) == (self._family == 6)}
 
-    def bind(self, added: Collection[str], gone: Collection[str]) -> None:
+    def bind(self, added: Collection[str], gone: Collection[str] = ()) -> None:
+        """What is there, or not there, already is fine."""
         size = 128 if self._family == 6 else 32
         new = sorted(added)
         old = [delete_address(self._index, f"{a}/{size}") for a in sorted(gone)]
         for at in range(0, len(new), _AT_ONCE):
             self._links.request(self._additions(new[at : at + _AT_ONCE]), ignore=(errno.EEXIST,))
         self._links.request(old, ignore=(errno.EADDRNOTAVAIL,))
-        self.held.update(added)
-        self.held.difference_update(gone)
 
     def _additions(self, addresses: Sequence[str]) -> list[bytes]:
         """There may be thousands, which differ in the address only."""

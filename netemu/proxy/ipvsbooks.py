@@ -34,9 +34,9 @@ class Step:
     """The virtual servers that they had, as they were."""
     new: Servers
     wanted: frozenset[str]
-    """Addresses of theirs that are to be bound."""
+    """Addresses that they have, and nobody had."""
     unwanted: frozenset[str]
-    """Addresses that were theirs, and nobody's now."""
+    """Addresses that they had, and nobody has now."""
     commands: tuple[Command, ...]
 
 
@@ -74,19 +74,18 @@ class Books:
         virtuals = {virtual for one in touched for virtual in one.servers}
         addresses = frozenset(address for one in touched for address in one.addresses)
         held, old = entries & self._entries.keys(), self._standing(virtuals)
+        bound = self._bound(addresses)
         for key in fresh:
             self._remove(key)
         for key, ones in fresh.items():
             self._add(key, ones)
-        left = addresses - self._addresses.keys()
-        # An address that the node has anyway is not bound again.
-        wanted = addresses - left - {*self._node.addresses, self._node.address}
+        binding = self._bound(addresses)
         commands = tuple(
             entry_command(entry in self._entries, *entry, self._node.family)
             for entry in sorted(entries)
             if (entry in self._entries) != (entry in held)
         )
-        return Step(old, self._standing(virtuals), wanted, left, commands)
+        return Step(old, self._standing(virtuals), binding - bound, bound - binding, commands)
 
     def owner(self, command: Command) -> str:
         """The Service that the entry of `command` is there for."""
@@ -95,6 +94,10 @@ class Books:
                 if entry == command.entry and command.name == set_name(name, self._node.family):
                     return f"Service {key}"
         return ""
+
+    def _bound(self, addresses: frozenset[str]) -> frozenset[str]:
+        """Those in use; not what the node has anyway."""
+        return addresses & self._addresses.keys() - {*self._node.addresses, self._node.address}
 
     def _standing(self, virtuals: Iterable[Virtual]) -> Servers:
         return {v: self.servers[v] for v in virtuals if v in self.servers}

@@ -36,12 +36,12 @@ class Fill:
     """KUBE-LOOP-BACK's entries of the plain ones."""
 
     @property
-    def addresses(self) -> set[str]:
-        """To be bound to kube-ipvs0; not those that the node has anyway."""
-        found = {service.port.cluster_ip for service in self.plain}
-        found.update(*(one.addresses for one in self.rest))
-        found.difference_update(self.node.addresses, (self.node.address,))
-        return found
+    def addresses(self) -> list[str]:
+        """To be bound to kube-ipvs0; not those that the node has anyway. Some stand there twice."""
+        own = {*self.node.addresses, self.node.address}
+        found = [service.port.cluster_ip for service in self.plain]
+        found += [address for one in self.rest for address in one.addresses]
+        return [address for address in found if address not in own]
 
     @property
     def filled(self) -> set[str]:

@@ -181,7 +181,7 @@ async def held(path: str) -> tuple[Servers, dict[str, frozenset[str]], set[str],
     bound.prepare()
     entries = {name: value.entries for name, value in sets.observe_sets().items()}
     rules = (await netns.run(path, ["iptables-save"])).decode().splitlines()
-    found = servers.observe_servers(4), entries, set(bound.held)
+    found = servers.observe_servers(4), entries, bound.observe()
     for each in (servers, sets, bound):
         each.close()
     return *found, [rule for rule in rules if rule.startswith("-A")]

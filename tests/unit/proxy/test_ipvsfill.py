@@ -77,7 +77,7 @@ def _assert_same(fill: Fill, config: IpvsConfig, node: NodeView) -> None:
     servers, sets = _expected(config)
     assert sorted(_messages(encode_servers(fill, IPVS))) == sorted(servers)
     assert set(_messages(encode_sets(fill))) == set(sets)
-    assert fill.addresses == set(config.addresses)
+    assert set(fill.addresses) == set(config.addresses)
     assert rules_of(fill.filled, fill.shut_out, node) == config.tables
 
 
