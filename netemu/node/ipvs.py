@@ -130,7 +130,7 @@ class IpvsBackend:
             rules_of(fill.filled, fill.shut_out, node),
             lambda: _send_all(kernel.ipset, encode_sets(fill)),
             lambda: _send_all(kernel.ipvs, encode_servers(fill, kernel.ipvs.family)),
-            lambda: kernel.addresses.bind(fill.addresses),
+            lambda: _send_all(kernel.addresses, kernel.addresses.encode(fill.addresses)),
         )
 
     def _compare(self, services: Services, node: NodeView) -> _Plan:
@@ -250,7 +250,7 @@ class IpvsBackend:
             self._opened = None
 
 
-def _send_all(socket: IpsetSocket | IpvsSocket, blobs: Iterator[bytes]) -> None:
+def _send_all(socket: IpsetSocket | IpvsSocket | Placeholders, blobs: Iterator[bytes]) -> None:
     """What no bytes can say (port 70000) is refused like what the kernel refuses."""
     try:
         taken = socket.takes(blobs)

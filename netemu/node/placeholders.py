@@ -7,16 +7,13 @@ IPVS takes them. https://github.com/kubernetes/kubernetes/blob/release-1.33/pkg/
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator
 
 from netemu.netstate.address import SAMPLES, around, packed
 from netemu.node import netns
 from netemu.node.inet_messages import add_placeholder, delete_address
 from netemu.node.link_messages import new_dummy
 from netemu.node.network_observe import observe_addresses, observe_links
-
-_AT_ONCE = 500
-"""Addresses that are encoded, then sent: memory for all at once costs more than encoding them."""
 
 
 class Placeholders:
@@ -44,15 +41,18 @@ class Placeholders:
     def bind(self, added: Collection[str], gone: Collection[str] = ()) -> None:
         """What is there, or not there, already is fine."""
         size = 128 if self._family == 6 else 32
-        new = sorted(added)
         old = [delete_address(self._index, f"{a}/{size}") for a in sorted(gone)]
-        for at in range(0, len(new), _AT_ONCE):
-            self._links.request(self._additions(new[at : at + _AT_ONCE]), ignore=(errno.EEXIST,))
+        self._links.request([*self.encode(added)], ignore=(errno.EEXIST,))
         self._links.request(old, ignore=(errno.EADDRNOTAVAIL,))
 
-    def _additions(self, addresses: Sequence[str]) -> list[bytes]:
-        """There may be thousands, which differ in the address only."""
+    def encode(self, addresses: Collection[str]) -> Iterator[bytes]:
+        """The messages that bind `addresses`; thousands, maybe, which differ in these only."""
         sample = SAMPLES[self._family]
         hole = packed(sample)
         start, middle, end = around(add_placeholder(self._index, sample), hole, hole)
-        return [start + (raw := packed(a)) + middle + raw + end for a in addresses]
+        for raw in map(packed, sorted(addresses)):
+            yield start + raw + middle + raw + end
+
+    def takes(self, blobs: Iterable[bytes]) -> bool:
+        """Send messages that `encode` made; whether the kernel took all."""
+        return self._links.takes(blobs)
